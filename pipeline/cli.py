@@ -1,0 +1,158 @@
+"""``ris``: one verb a workflow rule, plus ``predict`` and ``check``.
+
+Heavy packages are imported inside the verbs, so that ``ris --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="ris",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Weakly-supervised referring image segmentation: one verb a step of the workflow.",
+)
+
+Configs = Annotated[
+    list[Path] | None,
+    typer.Option("--config", "-c", help="config.yaml and overlays, merged in order."),
+]
+Run = Annotated[str, typer.Option("--run", "-r", help="A name under `runs:` of the config.")]
+Shard = Annotated[int, typer.Option("--shard", help="Which shard, from 0 to machine.shards - 1.")]
+Threads = Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads of this process.")]
+
+
+def _set_threads(threads: int) -> None:
+    """Fix the threads of every numeric library before any of them is imported."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def _step(verb: str, configs: list[Path] | None, threads: int = 1, **arguments: Any) -> None:
+    """Load the configuration, then the step's own module, then run it."""
+    _set_threads(threads)
+    from pipeline.config import load
+
+    config = load(configs or [Path("config.yaml")])
+    if "torch" in sys.modules:  # pragma: no cover - only when embedded in another program
+        sys.modules["torch"].set_num_threads(threads)
+    step = importlib.import_module(f"pipeline.steps.{verb}")
+    step.run(config, **arguments)
+
+
+@app.command()
+def miniature(config: Configs = None, threads: Threads = 1) -> None:
+    """Draw the procedural dataset and write it in REFER format."""
+    _step("miniature", config, threads, processes=threads)
+
+
+@app.command()
+def captions(config: Configs = None, threads: Threads = 1) -> None:
+    """Draw other scenes with captions, to pretrain the small CLIP."""
+    _step("captions", config, threads, processes=threads)
+
+
+@app.command()
+def pretrain(config: Configs = None, threads: Threads = 1) -> None:
+    """Pretrain the small CLIP on captions."""
+    _step("pretrain", config, threads)
+
+
+@app.command()
+def tables(config: Configs = None, threads: Threads = 1) -> None:
+    """Turn a published dataset into tables of expressions, images, truth and objects."""
+    _step("tables", config, threads)
+
+
+@app.command()
+def propose(shard: Shard, config: Configs = None, threads: Threads = 1) -> None:
+    """Make class-agnostic mask proposals for one shard of the images."""
+    _step("propose", config, threads, shard=shard)
+
+
+@app.command("train-localizer")
+def train_localizer(run: Run, config: Configs = None, threads: Threads = 1) -> None:
+    """Stage-1: learn response maps from expressions alone."""
+    _step("train_localizer", config, threads, run=run)
+
+
+@app.command()
+def respond(run: Run, config: Configs = None, threads: Threads = 1) -> None:
+    """Store the response map of every expression."""
+    _step("respond", config, threads, run=run)
+
+
+@app.command()
+def refine(run: Run, shard: Shard, config: Configs = None, threads: Threads = 1) -> None:
+    """Turn response maps into pseudo-labels, for one shard of the images."""
+    _step("refine", config, threads, run=run, shard=shard)
+
+
+@app.command("train-segmentor")
+def train_segmentor(run: Run, config: Configs = None, threads: Threads = 1) -> None:
+    """Stage-2: learn masks from pseudo-labels (or from true masks, for reference)."""
+    _step("train_segmentor", config, threads, run=run)
+
+
+@app.command()
+def segment(run: Run, config: Configs = None, threads: Threads = 1) -> None:
+    """Predict the mask of every expression of the evaluation splits."""
+    _step("segment", config, threads, run=run)
+
+
+@app.command()
+def evaluate(run: Run, config: Configs = None, threads: Threads = 1) -> None:
+    """Measure every rung of the quality ladder against the truth."""
+    _step("evaluate", config, threads, run=run)
+
+
+@app.command()
+def report(config: Configs = None, threads: Threads = 1) -> None:
+    """Gather all runs into results/metrics.json and one HTML page."""
+    _step("report", config, threads)
+
+
+@app.command()
+def predict(
+    image: Annotated[Path, typer.Argument(help="An image file.")],
+    expressions: Annotated[list[str], typer.Argument(help="One or more expressions.")],
+    config: Configs = None,
+    run: Run = "weak",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path(
+        "predictions"
+    ),
+    threads: Threads = 1,
+) -> None:
+    """Segment what each expression means: mask PNG, overlay PNG and JSON."""
+    _step(
+        "predict", config, threads, run=run, image=image, expressions=expressions, output=output
+    )
+
+
+@app.command()
+def check(config: Configs = None) -> None:
+    """Check the configuration and say what is there and what is missing."""
+    _step("check", config)
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's ends in one clear message, exit status 2."""
+    from pipeline.safety import InputError
+
+    try:
+        app()
+    except InputError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,382 @@
+"""The typed schema of ``config.yaml``: names, types and bounds of every key, and no values.
+
+``config.yaml`` holds every default, once; an overlay (``experiments/*.yaml``) names only what it
+changes. ``load`` merges, checks the whole and fails with one line a mistake: the key, what was given
+and what is allowed. ``runs`` expands to one configuration a run (see :mod:`pipeline.runs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.safety import InputError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+
+
+class Section(BaseModel):
+    """A mapping of the configuration: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Paths(Section):
+    artifacts: str
+    results: str
+
+
+class Machine(Section):
+    """What the machine offers; no learned number depends on it but for the order of sums."""
+
+    training_threads: Count
+    shards: Count
+    accelerator: Literal["auto", "cpu", "gpu"]
+    workers: Annotated[int, Field(ge=0)]
+    devices: Count
+    image_cache_mb: Annotated[int, Field(ge=0)]
+    evaluation_batch: Count
+
+
+class Dataset(Section):
+    name: Name
+    source: Literal["miniature", "folder"]
+    reader: Literal["refer"]
+    folder: str
+    split_by: Name
+    text: Literal["raw", "sentence"]
+    train: Name
+    evaluate: Annotated[list[Name], Field(min_length=1)]
+    headline: Name
+
+    @model_validator(mode="after")
+    def _splits_are_apart(self) -> Dataset:
+        if self.train in self.evaluate:
+            raise ValueError(f"evaluate: must not hold the training split {self.train!r}")
+        if self.headline not in self.evaluate:
+            raise ValueError(f"headline: {self.headline!r} must be one of evaluate {self.evaluate}")
+        return self
+
+    @property
+    def splits(self) -> list[str]:
+        return [self.train, *self.evaluate]
+
+
+class SplitSizes(Section):
+    train: Count
+    val: Count
+    testA: Count
+    testB: Count
+
+
+class Scene(Section):
+    canvas: Annotated[int, Field(ge=32, le=1024)]
+    min_objects: Annotated[int, Field(ge=2)]
+    max_objects: Annotated[int, Field(ge=2)]
+    distractor_share: Share
+    overlap_share: Share
+    min_visible: Share
+    clutter: Annotated[int, Field(ge=0)]
+    noise: NonNegative
+
+
+class Captions(Section):
+    objects: Count
+    scenes: Count
+    object_size: Count
+
+
+class Miniature(Section):
+    seed: int
+    splits: SplitSizes
+    scene: Scene
+    captions: Captions
+
+
+class Optimisation(Section):
+    """How a network is trained; the same words for every stage and method."""
+
+    optimiser: Literal["adamw", "adam", "sgd"]
+    learning_rate: Positive
+    encoder_scale: NonNegative
+    weight_decay: NonNegative
+    decayed: Literal["all", "matrices"]
+    momentum: Share
+    schedule: Literal["polynomial", "cosine", "constant"]
+    power: Positive
+    warmup_steps: Annotated[int, Field(ge=0)]
+    clip_norm: Positive | None
+    precision: Literal["auto", "32", "bf16"]
+    ema: Share | None
+    checkpoint_minutes: Positive
+    curve_steps: Count
+
+
+class Training(Optimisation):
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    texts_per_image: Count
+    sampling: Literal["expressions", "referents"]
+    distinct_referents: bool
+    augment: list[Literal["photometric", "flip"]]
+    photometric_strength: Share
+    negatives: Annotated[int, Field(ge=0)]
+
+
+class Encoder(Section):
+    """An open_clip model by name and tag, or by the folder of the pipeline's own small CLIP."""
+
+    model: str
+    pretrained: str | None
+    output_stride: Literal[16, 32]
+    context: Annotated[int, Field(ge=3)]
+    image_size: Annotated[int, Field(ge=32)]
+    normalise: Literal["clip", "imagenet"]
+
+
+class ClipPhase(Section):
+    """A stretch of the small CLIP's pretraining on one kind of picture."""
+
+    kind: Literal["object", "scene"]
+    steps: Count
+    batch_size: Annotated[int, Field(ge=2)]
+
+
+class SmallClip(Section):
+    """The miniature's own CLIP, of open_clip's classes."""
+
+    vision: Literal["resnet", "vit"]
+    embed_dim: Count
+    vision_layers: list[Count]
+    vision_width: Count
+    text_layers: Count
+    text_width: Count
+    text_heads: Count
+    patch_size: Count
+    phases: Annotated[list[ClipPhase], Field(min_length=1)]
+    optimisation: Optimisation
+
+
+class Superpixels(Section):
+    method: Literal["superpixels"]
+    scales: list[Positive]
+    keep: Count
+    minimum_area: Count
+    overlap: Share
+
+
+class LossWeights(Section):
+    classification: NonNegative
+    foreground: NonNegative
+    calibration: NonNegative
+
+
+class LossStarts(Section):
+    """From which share of the steps a term counts: the critic may come in late."""
+
+    classification: Share
+    foreground: Share
+    calibration: Share
+
+
+class TrisLocalizer(Section):
+    """TRIS Stage-1 (Liu et al., ICCV 2023)."""
+
+    method: Literal["tris"]
+    hidden: Count
+    alpha: NonNegative
+    temperature: Positive
+    prompt_texts: Literal["batch", "own"]
+    levels: Annotated[list[int], Field(min_length=1)]
+    coordinates: bool
+    positives: Literal["identity", "text", "referent"]
+    same_image: Literal["negative", "ignore"]
+    focal_power: NonNegative
+    focal_floor: Positive
+    cosine_floor: Positive
+    cosine_ceiling: Share
+    loss_weights: LossWeights
+    loss_starts: LossStarts
+    training: Training
+
+    @property
+    def terms(self) -> list[str]:
+        """The losses with a weight; the others are not computed."""
+        return [name for name, weight in self.loss_weights.model_dump().items() if weight > 0]
+
+
+class Prms(Section):
+    combine: Literal["best", "mean"]
+
+
+class Crf(Section):
+    iterations: Count
+
+
+class PseudoLabels(Section):
+    refine: list[Literal["threshold", "prms", "crf", "proposal_snap"]]
+    prms: Prms
+    crf: Crf
+
+
+class SegmentorLossWeights(Section):
+    segmentation: NonNegative
+    deep_supervision: NonNegative
+
+
+class TrisSegmentor(Section):
+    """TRIS Stage-2; ``supervision: masks`` is the fully supervised reference."""
+
+    method: Literal["tris"]
+    supervision: Literal["pseudo_labels", "masks"]
+    levels: Annotated[list[int], Field(min_length=1)]
+    hidden: Count
+    widths: Annotated[list[Count], Field(min_length=1)]
+    coordinates: bool
+    loss: Literal["bce", "ce_dice"]
+    loss_weights: SegmentorLossWeights
+    training: Training
+
+
+class Evaluation(Section):
+    convention: Literal["default", "tris", "lavt", "cris", "rela"]
+    bootstrap: Annotated[int, Field(ge=0)]
+
+
+class Report(Section):
+    gallery: Count
+
+
+class Config(Section):
+    """One run's whole configuration. ``runs`` is expanded by :func:`run_configs`."""
+
+    seed: Annotated[int, Field(ge=0)]
+    paths: Paths
+    machine: Machine
+    dataset: Dataset
+    miniature: Miniature
+    small_clip: SmallClip
+    encoder: Encoder
+    critic: Encoder
+    proposals: Superpixels
+    localizer: TrisLocalizer
+    pseudo_labels: PseudoLabels
+    segmentor: TrisSegmentor
+    evaluation: Evaluation
+    report: Report
+    runs: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+
+
+def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the keys of ``overlay`` put over it, mapping by mapping; lists are replaced."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; :class:`InputError` if it is missing, broken or no mapping."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); run from the repository root "
+            "or name the file with --config"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not valid YAML: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: must be a mapping of keys, not a {type(content).__name__}")
+    return content
+
+
+def load(paths: Iterable[Path]) -> Config:
+    """Merge the files in order and check the result, the overlays of every run included."""
+    merged: dict[str, Any] = {}
+    names = []
+    for path in paths:
+        merged = merge(merged, read_yaml(Path(path)))
+        names.append(str(path))
+    return check(merged, source=" + ".join(names))
+
+
+def check(content: Mapping[str, Any], *, source: str = "config") -> Config:
+    """``content`` as a :class:`Config`; one line of the error for each key that is wrong.
+
+    A run whose overlay is null is dropped (so that an overlay file can leave out a default run).
+    """
+    content = dict(content)
+    if isinstance(content.get("runs"), Mapping):
+        content["runs"] = {k: v for k, v in content["runs"].items() if v is not None}
+    config = _validate(content, source)
+    for name, overlay in config.runs.items():
+        outside = set(overlay) & RUN_INDEPENDENT
+        if outside:
+            raise InputError(
+                f"{source}: runs.{name}.{sorted(outside)[0]}: is shared by all runs; "
+                "set it at the top level"
+            )
+        _validate(merge(content, overlay), f"{source}: runs.{name}")
+    return config
+
+
+RUN_INDEPENDENT = frozenset(
+    {"paths", "machine", "dataset", "miniature", "small_clip", "proposals", "report", "runs"}
+)
+
+
+def run_config(config: Config, run: str) -> Config:
+    """The configuration of one run: the base with the run's overlay put over it."""
+    if run not in config.runs:
+        raise InputError(f"runs: there is no run {run!r}; known runs: {', '.join(config.runs)}")
+    return _validate(merge(config.model_dump(), config.runs[run]), f"runs.{run}")
+
+
+def _validate(content: Mapping[str, Any], source: str) -> Config:
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        lines = [f"{source}: {_explain(item)}" for item in error.errors()]
+        raise InputError("\n".join(lines)) from None
+
+
+def _explain(item: Any) -> str:
+    """One mistake in a line: the key, what is allowed, what was given."""
+    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
+    if item["type"] == "extra_forbidden":
+        return f"{key}: unknown key; allowed here: {', '.join(_allowed(item['loc']))}"
+    if item["type"] == "missing":
+        return f"{key}: missing; config.yaml shows every key with its default"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{key}: {message} (given: {item['input']!r})"
+
+
+def _allowed(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section around ``location`` knows."""
+    section: Any = Config
+    for part in location[:-1]:
+        field = section.model_fields.get(part) if isinstance(part, str) else None
+        if field is None:
+            break
+        section = field.annotation
+        for candidate in getattr(section, "__args__", ()):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                section = candidate
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            return ["(a value)"]
+    return sorted(section.model_fields)

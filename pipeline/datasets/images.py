@@ -1,0 +1,50 @@
+"""The pictures of a dataset, decoded once and kept while there is room."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.records import ImageRecord
+from pipeline.safety import inside, open_image
+
+
+class ImageFolder:
+    """Reads the pictures of ``folder`` and keeps the last used, at most ``cache_mb`` MiB of them.
+
+    Every process has a cache of its own. 0 keeps none.
+    """
+
+    def __init__(self, folder: str | Path, *, cache_mb: float) -> None:
+        self._folder = Path(folder)
+        self._capacity = int(cache_mb * (1 << 20))
+        self._used = 0
+        self._kept: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    def load(self, record: ImageRecord) -> np.ndarray:
+        """uint8 (height, width, 3) RGB, read-only: copy it before writing to it.
+
+        The camera's turn (EXIF) is not applied, as masks are defined on the stored pixels.
+        InputError names a file that is missing, damaged, or of another size than its record.
+        """
+        kept = self._kept.get(record.file)
+        if kept is not None:
+            self._kept.move_to_end(record.file)
+            return kept
+        size = (record.height, record.width)
+        path = inside(self._folder, record.file)
+        image = open_image(path, record.height * record.width, apply_exif=False, size=size)
+        image.flags.writeable = False
+        self._keep(record.file, image)
+        return image
+
+    def _keep(self, name: str, image: np.ndarray) -> None:
+        if image.nbytes > self._capacity:
+            return
+        self._kept[name] = image
+        self._used += image.nbytes
+        while self._used > self._capacity:
+            _, oldest = self._kept.popitem(last=False)
+            self._used -= oldest.nbytes

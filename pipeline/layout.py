@@ -1,0 +1,113 @@
+"""Where every artifact of a run lives: the one place that knows file names.
+
+Big things that DVC tracks lie under ``paths.artifacts``; small things that a person reads lie under
+``paths.results``. A path depends only on names (dataset, encoder, run, shard), never on positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths of one configuration. All are relative to the working directory unless configured so."""
+
+    artifacts: Path
+    results: Path
+    dataset: str
+    shards: int
+
+    @classmethod
+    def of(cls, config: Config) -> Layout:
+        return cls(
+            artifacts=Path(config.paths.artifacts),
+            results=Path(config.paths.results),
+            dataset=config.dataset.name,
+            shards=config.machine.shards,
+        )
+
+    # the miniature and its small CLIP
+    @property
+    def captions(self) -> Path:
+        return self.artifacts / "miniature" / "captions.parquet"
+
+    @property
+    def small_clip(self) -> Path:
+        return self.artifacts / "encoders" / "small_clip"
+
+    @property
+    def small_clip_files(self) -> dict[str, Path]:
+        return {
+            "weights": self.small_clip / "open_clip_model.safetensors",
+            "architecture": self.small_clip / "open_clip_config.json",
+            "vocabulary": self.small_clip / "vocabulary.json",
+            "curves": self.small_clip / "curves.csv",
+        }
+
+    # tables of a dataset
+    def table(self, name: str) -> Path:
+        """``name``: expressions, images, truth or objects."""
+        return self.artifacts / "datasets" / self.dataset / f"{name}.parquet"
+
+    def proposals(self, shard: int) -> Path:
+        folder = self.artifacts / "datasets" / self.dataset
+        return folder / f"proposals-{shard}-of-{self.shards}.parquet"
+
+    @property
+    def all_proposals(self) -> list[Path]:
+        return [self.proposals(shard) for shard in range(self.shards)]
+
+    # what a run makes
+    def run(self, run: str) -> Path:
+        return self.artifacts / "runs" / run
+
+    def localizer(self, run: str) -> Path:
+        return self.run(run) / "localizer.safetensors"
+
+    def segmentor(self, run: str) -> Path:
+        return self.run(run) / "segmentor.safetensors"
+
+    def curves(self, run: str, stage: str) -> Path:
+        """``stage``: localizer or segmentor."""
+        return self.run(run) / f"{stage}_curves.csv"
+
+    def responses(self, run: str) -> Path:
+        return self.run(run) / "responses.parquet"
+
+    def pseudo_labels(self, run: str, shard: int) -> Path:
+        return self.run(run) / "pseudo_labels" / f"{shard}-of-{self.shards}.parquet"
+
+    def all_pseudo_labels(self, run: str) -> list[Path]:
+        return [self.pseudo_labels(run, shard) for shard in range(self.shards)]
+
+    def predictions(self, run: str) -> Path:
+        return self.run(run) / "predictions.parquet"
+
+    def checkpoints(self, run: str, stage: str, key: str) -> Path:
+        """Undeclared on purpose: the workflow deletes declared outputs before a job starts."""
+        return self.artifacts / "checkpoints" / f"{run}-{stage}-{key}"
+
+    # what a person reads
+    def run_metrics(self, run: str) -> Path:
+        return self.results / "runs" / run / "metrics.json"
+
+    def run_expressions(self, run: str) -> Path:
+        return self.results / "runs" / run / "expressions.parquet"
+
+    @property
+    def metrics(self) -> Path:
+        return self.results / "metrics.json"
+
+    @property
+    def report(self) -> Path:
+        return self.results / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        return self.results / "figures"

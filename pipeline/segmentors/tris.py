@@ -1,0 +1,140 @@
+"""TRIS, Stage-2 (Liu et al., ICCV 2023): a mask for a sentence, wherever the masks come from.
+
+Legend: B rows of a batch, M images, N texts, T tokens, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline import losses
+from pipeline.encoders.face import Encoder
+from pipeline.layers import coordinate_grid, to_map, trim_words
+from pipeline.records import Batch
+from pipeline.segmentors.decoder import TopDownDecoder, enlarge
+from pipeline.segmentors.pixel_word_attention import PixelWordAttention, StageView
+
+MaskLoss = Literal["bce", "ce_dice"]
+
+
+# What is computed once an image, finest level first: the attention's view of a stage, or the stage.
+Views = list[Tensor | StageView]
+
+
+class TrisSegmentor(nn.Module):
+    """Pixel-word attention at several strides of the encoder's pyramid and a top-down decoder.
+
+    Text enters after the pyramid, not between its stages, so an image is encoded once for all its
+    expressions (our reading of "residual to the stage").
+
+    Args:
+        encoder: fine-tuned with everything else; all its pyramid levels go to the decoder.
+        levels: indices of the pyramid levels that attend to words (paper: strides 8, 16, 32).
+        hidden: inner width of the attention.
+        widths: of the decoder, coarsest first (paper: 512, 256, 128, 64, 32).
+        coordinates: whether pixels of the attending levels know their place (paper: no): a learned
+            linear map of (x, y) is added, which is as good as two more input channels.
+        loss: `bce`, or `ce_dice` for cross-entropy + Dice (EHIN, Stage-2).
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: Encoder,
+        levels: Sequence[int],
+        hidden: int,
+        widths: Sequence[int],
+        coordinates: bool,
+        loss: MaskLoss,
+    ) -> None:
+        super().__init__()
+        if loss not in ("bce", "ce_dice"):
+            raise ValueError(f"loss must be bce or ce_dice, not {loss!r}")
+        count = len(encoder.channels)
+        if not levels or not all(-count <= level < count for level in levels):
+            raise ValueError(f"levels must be some of the encoder's {count}, not {tuple(levels)}")
+        self.encoder = encoder
+        attending = sorted({level % count for level in levels})
+        self.attentions = nn.ModuleDict(
+            {
+                str(level): PixelWordAttention(
+                    channels=encoder.channels[level],
+                    word_width=encoder.word_width,
+                    hidden=hidden,
+                )
+                for level in attending
+            }
+        )
+        self.coordinates = nn.ModuleDict(
+            {
+                str(level): nn.Linear(2, encoder.channels[level], bias=False)
+                for level in attending
+                if coordinates
+            }
+        )
+        self.decoder = TopDownDecoder(channels=encoder.channels, widths=widths)
+        self.loss = loss
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """One mask a row.
+
+        Returns: logits (B, 1, H, W) float32 at the size of `batch.masks`, and the unweighted
+        losses: `segmentation` of those logits, and `deep_supervision`, the sum over the coarser
+        scales, each against the mask averaged to its size.
+
+        Raises: ValueError if the batch has no masks.
+        """
+        if batch.masks is None:
+            raise ValueError("a segmentor needs a batch with masks")
+        mask = batch.masks
+        views = self.encode(batch.images)
+        finest, *coarser = self.decoder(self._fuse(views, batch.tokens, None), coarse=True)
+        logits = enlarge(finest.float(), mask.shape[-2:])
+        deep = logits.new_zeros(())
+        for scale in coarser:
+            deep = deep + self._loss(scale, functional.adaptive_avg_pool2d(mask, scale.shape[-2:]))
+        return logits, {"segmentation": self._loss(logits, mask), "deep_supervision": deep}
+
+    def encode(self, images: Tensor) -> Views:
+        """All that needs no text of images (M, 3, H, W), shared by their expressions."""
+        views: Views = []
+        for index, stage in enumerate(self.encoder.pyramid(images)):
+            name = str(index)
+            if name in self.coordinates:
+                size = stage.shape[-2:]
+                grid = self.coordinates[name](coordinate_grid(*size, like=stage))
+                stage = stage + to_map(grid[None], *size)
+            views.append(self._attention(index).view(stage) if name in self.attentions else stage)
+        return views
+
+    def segment(
+        self, features: Views, tokens: Tensor, owner: Tensor, size: tuple[int, int]
+    ) -> Tensor:
+        """Logits (N, 1, *size) float32 of texts (N, T) in images `owner` (N,) int64 in [0, M)."""
+        (finest,) = self.decoder(self._fuse(features, tokens, owner), coarse=False)
+        return enlarge(finest.float(), size)
+
+    def _fuse(self, views: Views, tokens: Tensor, owner: Tensor | None) -> list[Tensor]:
+        """Stages of N texts, finest first; without `owner` text n belongs to image n."""
+        words, mask = trim_words(*self.encoder.words(tokens))
+        stages: list[Tensor] = []
+        for index, view in enumerate(views):
+            if isinstance(view, StageView):
+                mine = view if owner is None else view.of(owner)
+                stages.append(self._attention(index)(mine, words, mask))
+            else:
+                stages.append(view if owner is None else view[owner])
+        return stages
+
+    def _attention(self, level: int) -> PixelWordAttention:
+        attention = self.attentions[str(level)]
+        assert isinstance(attention, PixelWordAttention)
+        return attention
+
+    def _loss(self, logits: Tensor, mask: Tensor) -> Tensor:
+        loss = losses.mask_cross_entropy(logits, mask)
+        return loss if self.loss == "bce" else loss + losses.dice(logits, mask)

@@ -1,0 +1,48 @@
+"""``ris respond``: the response map of every expression of every split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipeline.config import Config, run_config
+from pipeline.inference import Viewer, device_of
+from pipeline.layout import Layout
+from pipeline.runs import owner, step_settings
+from pipeline.steps.inputs import by_image, columns_of, expressions_of, images_of, pictures_of
+from pipeline.steps.networks import build_localizer
+from pipeline.store import digest_of, write_maps
+from pipeline.training.weights import load_weights
+
+
+def run(config: Config, *, run: str) -> None:
+    """Write the raw response maps; an image is encoded once for all its expressions."""
+    settings = run_config(config, run)
+    layout = Layout.of(config)
+    network = build_localizer(settings, with_critic=False)
+    load_weights(network, layout.localizer(owner(config, run, "train_localizer")))
+    expressions = expressions_of(config, config.dataset.splits)
+    images = images_of(config, config.dataset.splits)
+    pictures = pictures_of(config)
+    viewer = Viewer(
+        network,
+        size=settings.encoder.image_size,
+        device=device_of(config.machine.accelerator),
+        images_per_batch=config.machine.evaluation_batch,
+    )
+
+    def maps() -> Iterator[np.ndarray]:
+        items = (
+            (pictures.load(images[image_id]), [e.text for e in group])
+            for image_id, group in by_image(expressions)
+        )
+        for responses in viewer.respond(items, total=len(images), title=f"respond {run}"):
+            yield from responses
+
+    write_maps(
+        layout.responses(run),
+        columns_of(expressions),
+        maps(),
+        config_digest=digest_of(step_settings(config, run, "respond")),
+    )

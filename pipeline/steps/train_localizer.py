@@ -1,0 +1,36 @@
+"""``ris train-localizer``: Stage-1. It opens expressions and pictures, and nothing annotated."""
+
+from __future__ import annotations
+
+from pipeline.config import Config, run_config
+from pipeline.layout import Layout
+from pipeline.steps.fitting import expression_batches, train
+from pipeline.steps.networks import build_localizer
+
+
+def run(config: Config, *, run: str) -> None:
+    """Train the run's localizer; write its weights and curves."""
+    settings = run_config(config, run)
+    section = settings.localizer
+    layout = Layout.of(config)
+    network = build_localizer(settings, with_critic=True)
+    weights = section.loss_weights.model_dump()
+    train(
+        settings,
+        network,
+        expression_batches(settings, section.training, encoder=network.encoder, masks=None),
+        run=run,
+        stage="train_localizer",
+        section=section.training,
+        epochs=section.training.epochs,
+        loss_weights={term: weights[term] for term in section.terms},
+        loss_starts={
+            term: start
+            for term, start in section.loss_starts.model_dump().items()
+            if term in section.terms
+        },
+        inputs={name: layout.table(name) for name in ("expressions", "images")},
+        output=layout.localizer(run),
+        curves=layout.curves(run, "localizer"),
+        encoder=True,
+    )

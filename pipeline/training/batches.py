@@ -1,0 +1,253 @@
+"""Batches of expressions: from the tables of a data set to what a network sees.
+
+B expressions, T tokens, K negatives, H x W the training size. Batch number n is a pure function of
+(seed, n), whatever was made before it, so a run that resumes at n goes on exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pipeline.encoders import Encoder
+from pipeline.records import Batch, Expression, ImageRecord
+from pipeline.safety import InputError
+from pipeline.training import augmentation
+from pipeline.training.augmentation import Augmentation
+from pipeline.training.flips import mirrored
+from pipeline.training.masks import MaskTable
+from pipeline.training.negatives import Negatives
+from pipeline.training.order import EpochOrder, Sampling
+from pipeline.training.seeds import AUGMENT, FORWARD, generator_of, seed_of
+from pipeline.training.texts import TextTable
+
+ReadImage = Callable[[ImageRecord], NDArray[np.uint8]]
+
+
+class BatchSource(Protocol):
+    """What the loop trains on. Batches are numbered through all epochs: epoch = n // len."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    def stream(self, *, start: int, stop: int, rank: int, world: int) -> Iterator[Any]:
+        """Batches start .. stop-1; of `world` processes, the share of process `rank`.
+
+        A batch has `to(device)`; `image_ids`, where it has them, are named when a loss fails.
+        """
+        ...
+
+    def prepare(self, batch: Any) -> Any:
+        """The batch as the network sees it, from the batch on the network's device."""
+        ...
+
+
+class ExpressionBatches:
+    """A `BatchSource` of expressions, with or without masks.
+
+    Streamed images are uint8 (a quarter of the memory to move); `prepare` normalises them.
+
+    Args:
+        images: records of at least the images that the expressions name.
+        read_image: the (H, W, 3) uint8 RGB pixels of a record. Caching is its business.
+        encoder: its `tokenize`, `mean` and `std` are used, no weights.
+        size: (H, W) in pixels of the batches.
+        sampling, distinct_referents: see `EpochOrder`.
+        negatives: K; 0 gives batches without.
+        masks: for a segmentor. None: the batches hold no masks and none can be read.
+        augment: any of `photometric` and `flip` (half of the samples whose sentence, and whose
+            negatives, survive a mirror, see `flips.mirrored`).
+        photometric_strength: see `augmentation.photometric`.
+        workers: processes that make batches; 0 makes them in this process.
+        channels_last: memory format of the images.
+
+    Raises:
+        InputError: no expressions, several data sets, an unknown image, a lacking mask or negative.
+    """
+
+    def __init__(
+        self,
+        expressions: Sequence[Expression],
+        images: Iterable[ImageRecord],
+        *,
+        read_image: ReadImage,
+        encoder: Encoder,
+        size: tuple[int, int],
+        batch_size: int,
+        sampling: Sampling,
+        distinct_referents: bool,
+        negatives: int,
+        masks: MaskTable | None,
+        augment: Sequence[Augmentation],
+        photometric_strength: float,
+        workers: int,
+        channels_last: bool,
+        seed: int,
+    ) -> None:
+        self._expressions = _in_order(expressions)
+        self._images = {record.image_id: record for record in images}
+        _check_images(self._expressions, self._images)
+        if masks is not None:
+            masks.check(self._expressions)
+        self._masks = masks
+        self._read_image = read_image
+        self._size = size
+        self._workers = workers
+        self._channels_last = channels_last
+        self._seed = seed
+        self._mean, self._std = torch.tensor(encoder.mean) * 255, torch.tensor(encoder.std) * 255
+        self._normalisation: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+        self._image_ids = np.array([e.image_id for e in self._expressions])
+        self._ref_ids = np.array([e.ref_id for e in self._expressions])
+        texts = [e.text for e in self._expressions]
+        flipped = [mirrored(text) if "flip" in augment else None for text in texts]
+        self._texts = TextTable([*texts, *(t for t in flipped if t is not None)], encoder.tokenize)
+        self._text_ids = self._texts.ids(texts)
+        # -1: this sentence must not be mirrored
+        self._flipped_ids = np.array(
+            [-1 if text is None else self._texts.ids([text])[0] for text in flipped]
+        )
+        self._jitter = (
+            augmentation.photometric(photometric_strength) if "photometric" in augment else None
+        )
+        self._order = EpochOrder(
+            self._ref_ids,
+            batch_size=batch_size,
+            sampling=sampling,
+            distinct_referents=distinct_referents,
+            seed=seed,
+        )
+        self._negatives = None
+        if negatives:
+            self._negatives = Negatives(
+                images=self._image_ids,
+                referents=self._ref_ids,
+                texts=self._text_ids,
+                sentences=np.array([e.sent_id for e in self._expressions]),
+                count=negatives,
+                seed=seed,
+            )
+        self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self._order)
+
+    def stream(self, *, start: int, stop: int, rank: int, world: int) -> Iterator[Batch]:
+        """Batches start .. stop-1 with uint8 images; process `rank` gets every world-th sample."""
+        if not self._workers:
+            return (self.batch(number, rank, world) for number in range(start, stop))
+        loader = DataLoader(
+            _Numbered(self, rank, world),
+            sampler=range(start, stop),
+            batch_size=None,
+            num_workers=self._workers,
+            collate_fn=_as_it_is,
+        )
+        return iter(loader)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch with float32 images, normalised for the encoder in one pass on their device."""
+        device = batch.images.device
+        if device not in self._normalisation:
+            mean, scale = (value.view(1, 3, 1, 1) for value in (self._mean, 1 / self._std))
+            self._normalisation[device] = mean.to(device), scale.to(device)
+        mean, scale = self._normalisation[device]
+        images = batch.images.float().sub_(mean).mul_(scale)
+        if not self._channels_last:
+            images = images.contiguous()
+        return Batch(**{**vars(batch), "images": images})
+
+    def batch(self, number: int, rank: int, world: int) -> Batch:
+        """Batch `number`, counted through all epochs, with uint8 images."""
+        epoch, place = divmod(number, len(self))
+        if self._epoch[0] != epoch:
+            self._epoch = (epoch, self._order.epoch(epoch))
+        samples = self._epoch[1][place][rank::world]
+        if not len(samples):
+            raise InputError(
+                f"training: batch {place} has fewer samples than the {world} processes; "
+                "use a larger batch_size or fewer devices"
+            )
+        images, masks, texts, negatives = zip(
+            *(self._sample(int(sample), epoch) for sample in samples), strict=True
+        )
+        text_ids = np.array(texts)
+        return Batch(
+            # (B, H, W, 3) in memory is (B, 3, H, W) channels-last
+            images=torch.stack(images).permute(0, 3, 1, 2),
+            tokens=self._texts.tokens(text_ids),
+            text_ids=torch.from_numpy(text_ids),
+            image_ids=torch.from_numpy(self._image_ids[samples]),
+            ref_ids=torch.from_numpy(self._ref_ids[samples]),
+            negatives=self._texts.tokens(np.stack(negatives)) if self._negatives else None,
+            masks=torch.stack(masks) if self._masks else None,
+            seed=seed_of(FORWARD, self._seed, number, rank),
+        )
+
+    def _sample(
+        self, sample: int, epoch: int
+    ) -> tuple[Tensor, Tensor | None, int, NDArray[np.int64]]:
+        """Image (H, W, 3) uint8, mask (1, H, W), text id, and text ids of the K negatives."""
+        expression = self._expressions[sample]
+        pixels = torch.from_numpy(self._read_image(self._images[expression.image_id]))
+        image = augmentation.resize(pixels.permute(2, 0, 1), self._size)
+        mask = self._masks.mask(expression, self._size) if self._masks else None
+        shown = np.array([sample])
+        if self._negatives:
+            shown = np.append(shown, self._negatives.draw(sample, epoch))
+        text_ids = self._text_ids[shown]
+        keys = (AUGMENT, self._seed, epoch, expression.sent_id)
+        if self._must_flip(shown, keys):
+            text_ids = self._flipped_ids[shown]
+            image, *rest = augmentation.mirror(image, mask)
+            mask = rest[0] if rest else None
+        if self._jitter is not None:
+            image, *rest = augmentation.apply(self._jitter, image, mask, seed_of(*keys))
+            mask = rest[0] if rest else None
+        return image.permute(1, 2, 0), mask, int(text_ids[0]), text_ids[1:]
+
+    def _must_flip(self, shown: NDArray[np.int64], keys: tuple[int, ...]) -> bool:
+        """Half of those whose sentences can all be mirrored: a negative must stay a negative."""
+        return bool((self._flipped_ids[shown] >= 0).all() and generator_of(*keys).random() < 0.5)
+
+
+class _Numbered(Dataset[Batch]):
+    """The batches of a source by number, for worker processes."""
+
+    def __init__(self, source: ExpressionBatches, rank: int, world: int) -> None:
+        self._source, self._rank, self._world = source, rank, world
+
+    def __getitem__(self, number: int) -> Batch:
+        return self._source.batch(number, self._rank, self._world)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _in_order(expressions: Sequence[Expression]) -> list[Expression]:
+    """By key: the order of the rows of a table must not matter."""
+    if not expressions:
+        raise InputError("training: there are no expressions; check the split and its tables")
+    datasets = sorted({e.dataset for e in expressions})
+    if len(datasets) > 1:
+        raise InputError(f"training: ids of different data sets would mix: {', '.join(datasets)}")
+    return sorted(expressions, key=lambda e: e.sent_id)
+
+
+def _check_images(expressions: Iterable[Expression], images: dict[int, ImageRecord]) -> None:
+    unknown = {e.image_id for e in expressions} - set(images)
+    if unknown:
+        raise InputError(
+            f"images: {len(unknown)} images that expressions name have no record, the first is "
+            f"image_id {min(unknown)}; make the tables of the data set again"
+        )

@@ -1,0 +1,112 @@
+"""A tiny random CLIP and batches for it, for the tests of localizers and segmentors."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+
+from pipeline.encoders.openclip import OpenClipEncoder, new_clip, vocabulary_of
+from pipeline.encoders.vocabulary import Vocabulary
+from pipeline.localizers.tris import TrisLocalizer
+from pipeline.records import Batch
+from pipeline.segmentors.tris import TrisSegmentor
+
+TEXTS = [
+    "red circle",
+    "the large blue square on the left",
+    "green star",
+    "small yellow ring above the square",
+    "top",
+    "blue",
+]
+SIDE = 32
+CONTEXT = 12
+
+
+@functools.cache
+def vocabulary() -> Vocabulary:
+    return vocabulary_of(TEXTS)
+
+
+def encoder(seed: int, *, image_size: int = SIDE, normalise: str = "clip") -> OpenClipEncoder:
+    """Random weights; 32, 64, 128, 256 channels at strides 4, 8, 16, 16; 16 wide text."""
+    architecture = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": image_size, "layers": [1, 1, 1, 1], "width": 8},
+        "text_cfg": {
+            "context_length": CONTEXT,
+            "vocab_size": vocabulary().size,
+            "width": 16,
+            "heads": 2,
+            "layers": 1,
+        },
+    }
+    clip = new_clip(architecture, seed)
+    return OpenClipEncoder(
+        clip,
+        vocabulary(),
+        architecture=architecture,
+        output_stride=16,
+        context=CONTEXT,
+        normalise=normalise,
+    )
+
+
+def localizer(**options: Any) -> TrisLocalizer:
+    """The paper's settings at a small size; `critic` may be an encoder."""
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {
+        "encoder": encoder(0),
+        "critic": None,
+        "hidden": 24,
+        "alpha": 0.1,
+        "temperature": 0.07,
+        "prompt_texts": "batch",
+        "levels": (-1,),
+        "coordinates": False,
+        "positives": "text",
+        "same_image": "negative",
+        "focal_power": 3.0,
+        "focal_floor": 0.01,
+        "cosine_floor": 1e-4,
+        "cosine_ceiling": 0.9999,
+        "terms": ("classification",),
+    }
+    return TrisLocalizer(**(settings | options))
+
+
+def segmentor(**options: Any) -> TrisSegmentor:
+    """The paper's shape at a small size."""
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {
+        "encoder": encoder(0),
+        "levels": (1, 2, 3),
+        "hidden": 16,
+        "widths": (32, 24, 16, 16, 8),
+        "coordinates": False,
+        "loss": "bce",
+    }
+    return TrisSegmentor(**(settings | options))
+
+
+def batch(rows: int, *, seed: int = 0, side: int = SIDE) -> Batch:
+    """Random images, each with another text and two negatives; a mask of one quarter each."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = vocabulary().encode(TEXTS, CONTEXT)
+    ids = torch.arange(rows) % len(TEXTS)
+    masks = torch.zeros(rows, 1, side, side)
+    for row in range(rows):
+        top, left = (row % 2) * side // 2, (row // 2 % 2) * side // 2
+        masks[row, 0, top : top + side // 2, left : left + side // 2] = 1
+    return Batch(
+        images=torch.randn(rows, 3, side, side, generator=generator),
+        tokens=tokens[ids],
+        text_ids=ids,
+        image_ids=torch.arange(rows),
+        ref_ids=torch.arange(rows),
+        negatives=torch.stack([tokens[(ids + 1) % 6], tokens[(ids + 2) % 6]], dim=1),
+        masks=masks,
+        seed=0,
+    )

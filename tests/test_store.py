@@ -1,0 +1,466 @@
+"""Nothing half-written is ever read, and nothing written is read differently."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pycocotools import mask as coco_mask
+
+from pipeline.safety import InputError
+from pipeline.store import (
+    TableReader,
+    atomic_folder,
+    atomic_path,
+    digest_file,
+    digest_of,
+    is_current,
+    map_encode,
+    read_json,
+    read_manifest,
+    read_maps,
+    read_table,
+    rle_area,
+    rle_decode,
+    rle_encode,
+    table_writer,
+    write_json,
+    write_maps,
+    write_table,
+)
+from pipeline.store import manifest as manifest_module
+
+
+def proposals(image_ids: list[int]) -> dict[str, list]:
+    count = len(image_ids)
+    return {
+        "dataset": ["toy"] * count,
+        "image_id": image_ids,
+        "rank": list(range(count)),
+        "rle": [rle_encode(np.eye(3, dtype=bool))] * count,
+        "height": [3] * count,
+        "width": [3] * count,
+        "area": [3] * count,
+        "score": [0.5] * count,
+    }
+
+
+def write(path: Path, image_ids: list[int], **other: object) -> None:
+    options: dict = {"kind": "proposals", "config_digest": "c", "inputs": {"images": "i"}}
+    write_table(path, proposals(image_ids), **(options | other))
+
+
+def contents(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+# -- atomic writes
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(RuntimeError, match="disk"), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("disk")
+    assert read_json(path) == {"old": 1}
+    assert contents(tmp_path) == ["a.json"]
+
+
+def test_the_temporary_name_is_beside_and_keeps_the_suffix(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "weights.safetensors"
+    with atomic_path(path) as temporary:
+        assert temporary.parent == path.parent and temporary.suffix == ".safetensors"
+        assert not path.exists()
+        temporary.write_bytes(b"x")
+    assert path.read_bytes() == b"x"
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a"):
+        pass
+
+
+def test_content_is_flushed_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("replace"), replace(a, b)))
+    write_json(tmp_path / "a.json", 1)
+    assert calls == ["fsync", "replace", "fsync"]
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, "old")
+    code = (
+        "import os, signal, sys\n"
+        "from pipeline.store import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert read_json(path) == "old"
+
+
+def test_a_folder_appears_whole_and_replaces_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    for name in ("first", "second"):
+        with atomic_folder(path) as temporary:
+            (temporary / "sub").mkdir()
+            (temporary / "sub" / name).write_text(name)
+            assert name == "first" or contents(path / "sub") == ["first"]
+    assert contents(path / "sub") == ["second"]
+    with pytest.raises(RuntimeError), atomic_folder(path) as temporary:
+        (temporary / "third").write_text("x")
+        raise RuntimeError
+    assert contents(path) == ["sub"] and contents(tmp_path) == ["data"]
+
+
+# -- JSON and digests
+
+
+def test_json_that_is_none_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "bad.json"
+    for data in (b"{", b"\xff\xfe", b"[" * 100_000, b""):
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=r"bad\.json"):
+            read_json(path)
+    with pytest.raises(InputError, match="none"):
+        read_json(tmp_path / "none.json")
+    with pytest.raises(InputError, match="none"):
+        digest_file(tmp_path / "none.json")
+
+
+def test_json_refuses_what_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "a.json", {"iou": float("nan")})
+    assert contents(tmp_path) == []
+
+
+def test_a_digest_depends_on_values_only() -> None:
+    assert digest_of({"a": 1, "b": [2]}) == digest_of({"b": [2], "a": 1})
+    assert digest_of({"a": 1}) != digest_of({"a": 2})
+    assert len(digest_of({})) == 16
+
+
+def test_the_digest_of_a_file_is_its_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert digest_file(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+# -- tables
+
+
+def test_a_table_comes_back_with_its_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    write(path, [1, 1, 2])
+    found = read_manifest(path, kind="proposals")
+    assert (found.kind, found.config_digest, found.inputs, found.rows) == (
+        *("proposals", "c", {"images": "i"}),
+        3,
+    )
+    assert read_table(path, kind="proposals").to_pydict() == proposals([1, 1, 2])
+
+
+def test_rows_are_sorted_by_image_and_otherwise_keep_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    write(path, [5, 2, 5, 2, 1])
+    table = read_table(path, kind="proposals", columns=["image_id", "rank"])
+    assert table.to_pydict() == {"image_id": [1, 2, 2, 5, 5], "rank": [4, 1, 3, 0, 2]}
+
+
+def test_the_same_rows_make_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / name, [1, 2, 3] * 400)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_filters_and_columns(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    write(path, [image for image in range(400) for _ in range(5)])
+    some = read_table(
+        path, kind="proposals", columns=["rank"], filters=[("image_id", "in", [3, 399])]
+    )
+    assert some.to_pydict() == {"rank": [*range(15, 20), *range(1995, 2000)]}
+    with pytest.raises(InputError, match="no column nothing"):
+        read_table(path, kind="proposals", columns=["nothing"])
+    with pytest.raises(InputError, match="no column nothing"):
+        read_table(path, kind="proposals", filters=[("nothing", "==", 1)])
+
+
+def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    write(path, [])
+    assert read_table(path, kind="proposals").num_rows == 0
+    assert list(TableReader(path, kind="proposals").images()) == []
+    assert TableReader(path, kind="proposals").image(1).num_rows == 0
+    with table_writer(path, kind="proposals", config_digest="c"):
+        pass
+    assert "rle" in read_table(path, kind="proposals").column_names
+
+
+@settings(max_examples=25, deadline=None)
+@given(counts=st.lists(st.integers(0, 700), max_size=8), batch=st.integers(1, 900))
+def test_images_come_back_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory, counts: list[int], batch: int
+) -> None:
+    """Whatever the row groups and batches cut through."""
+    path = tmp_path_factory.mktemp("images") / "p.parquet"
+    ids = [image for image, count in enumerate(counts) for _ in range(count)]
+    rows = proposals(ids)
+    with table_writer(path, kind="proposals", config_digest="c") as writer:
+        for start in range(0, len(ids), batch):
+            writer.append({name: values[start : start + batch] for name, values in rows.items()})
+    whole = read_table(path, kind="proposals")
+    assert whole.to_pydict() == rows
+    with TableReader(path, kind="proposals") as reader:
+        found = {image: table["rank"].to_pylist() for image, table in reader.images()}
+        assert list(found) == [image for image, count in enumerate(counts) if count]
+        for image in range(-1, len(counts) + 1):
+            wanted = [rank for rank, other in enumerate(ids) if other == image]
+            assert reader.image(image, columns=["rank"])["rank"].to_pylist() == wanted
+            assert found.get(image, []) == wanted
+    metadata = pq.read_metadata(path)
+    assert all(metadata.row_group(i).num_rows <= 512 for i in range(metadata.num_row_groups))
+
+
+def test_one_image_reads_only_its_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "p.parquet"
+    write(path, [image for image in range(1000) for _ in range(10)])
+    read: list[list[int]] = []
+    original = pq.ParquetFile.read_row_groups
+
+    def counted(self: pq.ParquetFile, groups: list[int], **options: object) -> object:
+        read.append(groups)
+        return original(self, groups, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", counted)
+    with TableReader(path, kind="proposals") as reader:
+        assert reader.image(500).num_rows == 10
+    assert [len(groups) for groups in read] == [1]
+
+
+def test_a_failed_writer_leaves_no_table(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RuntimeError),
+        table_writer(tmp_path / "p.parquet", kind="proposals", config_digest="c") as writer,
+    ):
+        writer.append(proposals([1] * 600))
+        raise RuntimeError
+    assert contents(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rank": None}, "no column rank"),
+        ({"rank": ["first", "second"]}, r"proposals\.rank"),
+        ({"rank": [0.5, 1.0]}, r"proposals\.rank"),
+        ({"rank": [2**70, 1]}, r"proposals\.rank"),
+        ({"score": ["0.5", "1"]}, r"proposals\.score: must be double, not string"),
+        ({"rank": [None, 1]}, "missing values"),
+        ({"rank": [1]}, "different lengths"),
+        ({"image_id": [2, 1]}, "sorted by image_id"),
+    ],
+)
+def test_wrong_columns_are_named(tmp_path: Path, change: dict, message: str) -> None:
+    rows = {name: v for name, v in (proposals([1, 2]) | change).items() if v is not None}
+    with (
+        pytest.raises(ValueError, match=message),
+        table_writer(tmp_path / "p.parquet", kind="proposals", config_digest="c") as writer,
+    ):
+        writer.append(rows)
+    assert contents(tmp_path) == []
+
+
+def test_a_table_of_another_kind_or_version_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "p.parquet"
+    write(path, [1], kind="somethings")
+    with pytest.raises(
+        InputError, match=r"p\.parquet: holds 'somethings', not 'proposals'.*delete"
+    ):
+        read_table(path, kind="proposals")
+    for version, age in ((2, "newer"), (0, "older")):
+        with monkeypatch.context() as patch:
+            patch.setattr("pipeline.store.writing.SCHEMA_VERSION", version)
+            write(path, [1])
+        with pytest.raises(InputError, match=rf"p\.parquet: written by an? {age}.*delete it"):
+            read_table(path, kind="proposals")
+
+
+def test_a_table_that_lies_about_its_rows_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "p.parquet"
+    with monkeypatch.context() as patch:
+        replace = manifest_module.Manifest.to_bytes
+        patch.setattr(
+            manifest_module.Manifest,
+            "to_bytes",
+            lambda self: replace(self).replace(b'"rows": 2', b'"rows": 3'),
+        )
+        write(path, [1, 2])
+    with pytest.raises(InputError, match=r"2 rows, its manifest says 3; delete"):
+        read_table(path, kind="proposals")
+
+
+def test_a_file_of_someone_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    write(path, [1, 2])
+    pq.write_table(pq.read_table(path).replace_schema_metadata(None), tmp_path / "other.parquet")
+    (tmp_path / "text.parquet").write_text("PAR1 this is no table PAR1")
+    for name in ("other.parquet", "text.parquet"):
+        with pytest.raises(InputError, match=rf"{name}: .*delete it"):
+            read_table(tmp_path / name, kind="proposals")
+    with pytest.raises(InputError, match=r"none\.parquet: no such file; run"):
+        read_table(tmp_path / "none.parquet", kind="proposals")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_table(tmp_path, kind="proposals")
+
+
+def test_truncated_tables_and_flipped_bits_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    write(path, [1, 2])
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    damaged = [data[:length] for length in (0, 11, len(data) - 1, *rng.integers(0, len(data), 30))]
+    places = [*rng.integers(0, len(data), 240), *range(len(data) - 40, len(data))]
+    for place in places:
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        damaged.append(bytes(flipped))
+    for bad in damaged:
+        path.write_bytes(bad)
+        with pytest.raises(InputError, match=r"p\.parquet: .*delete it and rerun"):
+            read_table(path, kind="proposals")
+
+
+def test_a_table_is_current_for_its_own_config_and_inputs_only(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    same = {"kind": "proposals", "config_digest": "c", "inputs": {"images": "i"}}
+    assert not is_current(path, **same)
+    write(path, [1])
+    assert is_current(path, **same)
+    assert not is_current(path, **(same | {"config_digest": "d"}))
+    assert not is_current(path, **(same | {"inputs": {"images": "j"}}))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert not is_current(path, **same)
+
+
+# -- masks
+
+
+@settings(max_examples=100, deadline=None)
+@given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)))
+def test_a_mask_comes_back(mask: np.ndarray) -> None:
+    counts = rle_encode(mask)
+    assert np.array_equal(rle_decode(counts, *mask.shape), mask)
+    assert rle_area(counts, *mask.shape) == mask.sum()
+    assert counts == coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=30), st.integers(1, 20), st.integers(1, 20))
+def test_any_bytes_are_a_whole_mask_or_refused(counts: bytes, height: int, width: int) -> None:
+    try:
+        mask = rle_decode(counts, height, width)
+    except InputError:
+        return
+    again = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    assert coco_mask.area(again) == mask.sum() and mask.shape == (height, width)
+
+
+def test_run_lengths_of_another_size_are_refused() -> None:
+    """pycocotools itself would return memory that it never wrote."""
+    counts = rle_encode(np.ones((3, 3), dtype=bool))
+    for size in ((5, 5), (2, 2), (3, 4)):
+        with pytest.raises(InputError, match="do not fill"):
+            rle_decode(counts, *size)
+
+
+def test_only_bool_masks_are_encoded() -> None:
+    with pytest.raises(TypeError, match="uint8"):
+        rle_encode(np.full((2, 2), 255, dtype=np.uint8))
+
+
+# -- maps
+
+
+def keys(count: int) -> dict[str, np.ndarray | list]:
+    ids = np.arange(count)
+    return {
+        "dataset": ["toy"] * count,
+        "split": ["train"] * count,
+        "image_id": ids // 3,
+        "ref_id": ids,
+        "sent_id": ids,
+    }
+
+
+def test_maps_come_back_by_image(tmp_path: Path) -> None:
+    path = tmp_path / "r.parquet"
+    rng = np.random.default_rng(0)
+    maps = [rng.normal(size=(4 + i % 2, 5)).astype(np.float16) for i in range(1100)]
+    write_maps(path, keys(1100), iter(maps), config_digest="c", inputs={})
+    found = list(read_maps(path))
+    assert [columns["ref_id"] for columns, _ in found][:2] == [[0, 1, 2], [3, 4, 5]]
+    back = [item for _, group in found for item in group]
+    assert len(back) == 1100
+    assert all(
+        a.dtype == np.float16 and np.array_equal(a, b) for a, b in zip(back, maps, strict=True)
+    )
+
+
+def test_maps_are_made_as_they_are_written(tmp_path: Path) -> None:
+    """At most a row group of them is alive."""
+    alive = [0, 0]
+
+    class Counted(np.ndarray):
+        def __del__(self) -> None:
+            alive[0] -= 1
+
+    def made() -> object:
+        for _ in range(3000):
+            alive[0] += 1
+            alive[1] = max(alive)
+            yield np.zeros((2, 2), np.float16).view(Counted)
+
+    write_maps(tmp_path / "r.parquet", keys(3000), made(), config_digest="c")
+    assert alive[1] <= 2 * 512 + 8
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_as_many_maps_as_keys(tmp_path: Path, count: int) -> None:
+    maps = [np.zeros((2, 2), np.float32)] * count
+    with pytest.raises(ValueError, match=r"lengths|more maps"):
+        write_maps(tmp_path / "r.parquet", keys(3), maps, config_digest="c")
+    assert contents(tmp_path) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
+def test_a_map_that_is_not_finite_is_refused(value: float) -> None:
+    with pytest.raises(InputError, match="diverged"):
+        map_encode(np.full((2, 2), value, dtype=np.float32))
+
+
+def test_json_is_written_as_people_read_it(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": "ü", "a": 1})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert text == '{\n  "b": "ü",\n  "a": 1\n}\n' and json.loads(text)
