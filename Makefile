@@ -38,7 +38,7 @@ bench: setup ## speed and quality claims, each against a named alternative
 	python -m pytest -q -s benchmarks
 
 touch: setup ## after `dvc pull`: tell snakemake that what was pulled is up to date
-	snakemake --cores $(CORES) --touch
+	snakemake --cores $(CORES) --touch --forceall
 
 dvc: setup ## write dvc.yaml again after a change of the Snakefile or the runs
 	python -m pipeline.workflow dvc

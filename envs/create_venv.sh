@@ -18,6 +18,7 @@ if [ ! -x "$venv/bin/python" ]; then
   echo "It must be 3.11 or newer and have the venv module. Name one: make PYTHON=/path/to/python3" >&2
   exit 1
 fi
+echo "installing the pinned packages (PyTorch alone is large: this can take some minutes)"
 if ! "$venv/bin/python" -m pip install --quiet --editable ".[$EXTRAS]" -c envs/constraints.txt; then
   echo "error: pip could not install the packages (its words are above). Run make again to go on." >&2
   exit 1

@@ -124,7 +124,7 @@ class Training(Optimisation):
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
     texts_per_image: Count
-    sampling: Literal["expressions", "referents"]
+    sampling: Literal["expressions", "referents", "images"]
     distinct_referents: bool
     augment: list[Literal["photometric", "flip"]]
     photometric_strength: Share
@@ -140,6 +140,11 @@ class Encoder(Section):
     context: Annotated[int, Field(ge=3)]
     image_size: Annotated[int, Field(ge=32)]
     normalise: Literal["clip", "imagenet"]
+
+
+class ClipLossWeights(Section):
+    contrastive: NonNegative
+    words: NonNegative
 
 
 class ClipPhase(Section):
@@ -161,20 +166,32 @@ class SmallClip(Section):
     text_width: Count
     text_heads: Count
     patch_size: Count
+    held_out: Count
+    group: Count
+    loss_weights: ClipLossWeights
     phases: Annotated[list[ClipPhase], Field(min_length=1)]
     optimisation: Optimisation
 
 
 class Superpixels(Section):
+    """Class-agnostic proposals without a network, see ``proposals/superpixels.py``."""
+
     method: Literal["superpixels"]
-    scales: list[Positive]
-    keep: Count
+    working_side: Count
+    scale: Positive
+    sigma: NonNegative
+    atom_size: Count
+    medians: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    size_power: NonNegative
     minimum_area: Count
-    overlap: Share
+    maximum_share: Share
+    maximum_overlap: Share
+    keep: Count
 
 
 class LossWeights(Section):
     classification: NonNegative
+    contrast: NonNegative
     foreground: NonNegative
     calibration: NonNegative
 
@@ -183,6 +200,7 @@ class LossStarts(Section):
     """From which share of the steps a term counts: the critic may come in late."""
 
     classification: Share
+    contrast: Share
     foreground: Share
     calibration: Share
 
@@ -197,6 +215,7 @@ class TrisLocalizer(Section):
     prompt_texts: Literal["batch", "own"]
     levels: Annotated[list[int], Field(min_length=1)]
     coordinates: bool
+    projection: Literal["random", "clip"]
     positives: Literal["identity", "text", "referent"]
     same_image: Literal["negative", "ignore"]
     focal_power: NonNegative
@@ -213,18 +232,50 @@ class TrisLocalizer(Section):
         return [name for name, weight in self.loss_weights.model_dump().items() if weight > 0]
 
 
+MapThreshold = Literal["positive"] | Annotated[float, Field(ge=0, lt=1)]
+
+
+class Threshold(Section):
+    threshold: MapThreshold
+
+
 class Prms(Section):
     combine: Literal["best", "mean"]
+    batch_size: Count
+
+
+class CrfKernels(Section):
+    gaussian_sxy: Positive
+    gaussian_compat: NonNegative
+    bilateral_sxy: Positive
+    bilateral_srgb: Positive
+    bilateral_compat: NonNegative
 
 
 class Crf(Section):
     iterations: Count
+    kernels: CrfKernels
+    unary: Literal["labels", "soft"]
+    gt_prob: Annotated[float, Field(gt=0.5, lt=1)]
+    threshold: Annotated[float, Field(gt=0, lt=1)]
+    keep_probability: bool
+
+
+class ProposalSnap(Section):
+    target: Literal["soft", "mask"]
+    minimum_gain: float
+    threshold: MapThreshold
 
 
 class PseudoLabels(Section):
-    refine: list[Literal["threshold", "prms", "crf", "proposal_snap"]]
+    refine: Annotated[
+        list[Literal["threshold", "prms", "crf", "proposal_snap"]], Field(min_length=1)
+    ]
+    splits: Annotated[list[Name], Field(min_length=1)]
+    threshold: Threshold
     prms: Prms
     crf: Crf
+    proposal_snap: ProposalSnap
 
 
 class SegmentorLossWeights(Section):

@@ -17,41 +17,50 @@ SameImageRule = Literal["negative", "ignore"]
 
 
 def positives(
+    owner: Tensor,
     text_ids: Tensor,
     image_ids: Tensor,
     ref_ids: Tensor,
     *,
+    images: int,
     rule: PositiveRule,
     same_image: SameImageRule,
 ) -> tuple[Tensor, Tensor]:
-    """Which (image i, text j) pairs of a batch of B rows are positive, and which count at all.
+    """Which (image i, text j) pairs of a batch are positive, and which count at all.
 
-    `rule` decides what makes a pair positive: `identity` only the row's own text (TRIS as
-    published); `text` also any equal text; `referent` also any text of the same referent of the
-    same image. `same_image` decides what becomes of the other pairs whose text describes *another*
-    referent of the same image, which is true of the image as a whole: `negative` (as published) or
-    `ignore`.
+    `rule` decides what makes a pair positive: `identity` only a row's own image (TRIS as
+    published); `text` also a text equal to one of the image's; `referent` also any text of the
+    same referent, where an image is in the batch twice. `same_image` decides what becomes of the
+    other pairs whose text describes *another* referent of the same image, which is true of the
+    image as a whole: `negative` (as published) or `ignore`.
 
-    Args: three (B,) integer tensors; equal text ids mean equal texts.
-    Returns: two (B, B) bool tensors (rows are images, columns texts): positive, counted. Every
+    Args: four (N,) integer tensors, `owner` in [0, images); equal text ids mean equal texts.
+    Returns: two (M, N) bool tensors (M = images; columns are texts): positive, counted. Every
     positive pair is counted.
     """
-    own = torch.eye(len(text_ids), dtype=torch.bool, device=text_ids.device)
-    image = image_ids[:, None] == image_ids[None, :]
-    positive = own
-    if rule in ("text", "referent"):
-        positive = positive | (text_ids[:, None] == text_ids[None, :])
-    if rule == "referent":
-        positive = positive | (image & (ref_ids[:, None] == ref_ids[None, :]))
     if rule not in ("identity", "text", "referent"):
         raise ValueError(f"rule must be identity, text or referent, not {rule!r}")
-    if same_image == "negative":
-        counted = torch.ones_like(positive)
-    elif same_image == "ignore":
-        counted = positive | ~image
-    else:
+    if same_image not in ("negative", "ignore"):
         raise ValueError(f"same_image must be negative or ignore, not {same_image!r}")
-    return positive, counted
+    own = own_pairs(owner, images)
+
+    def any_of_mine(equal: Tensor) -> Tensor:
+        return (own.float() @ equal.float()) > 0
+
+    same = image_ids[:, None] == image_ids[None, :]
+    positive = own
+    if rule in ("text", "referent"):
+        positive = positive | any_of_mine(text_ids[:, None] == text_ids[None, :])
+    if rule == "referent":
+        positive = positive | any_of_mine(same & (ref_ids[:, None] == ref_ids[None, :]))
+    if same_image == "negative":
+        return positive, torch.ones_like(positive)
+    return positive, positive | ~any_of_mine(same)
+
+
+def own_pairs(owner: Tensor, images: int) -> Tensor:
+    """(M, N) bool: which image each text belongs to."""
+    return owner[None, :] == torch.arange(images, device=owner.device)[:, None]
 
 
 def multi_label_soft_margin(score: Tensor, positive: Tensor, counted: Tensor) -> Tensor:
@@ -59,13 +68,31 @@ def multi_label_soft_margin(score: Tensor, positive: Tensor, counted: Tensor) ->
 
     With all pairs counted it is `torch.nn.functional.multilabel_soft_margin_loss`.
 
-    Args: `score` (B, B) logits, rows images, columns texts; `positive` and `counted` (B, B) bool.
+    Args: `score` (M, N) logits, rows images, columns texts; `positive` and `counted` (M, N) bool.
     Returns: the mean binary cross-entropy over the counted pairs, a scalar >= 0.
     """
     loss = functional.binary_cross_entropy_with_logits(
         score.float(), positive.float(), reduction="none"
     )
     return (loss * counted).sum() / counted.sum().clamp(min=1)
+
+
+def contrast(score: Tensor, own: Tensor, positive: Tensor, counted: Tensor) -> Tensor:
+    """InfoNCE of the score matrix in both directions (van den Oord et al., 2018; our option).
+
+    Each text picks its image among the images it is not true of, and each (image, own text) pair
+    is set against the texts that are not the image's. Unlike the soft margin, whose gradient
+    spreads over all pairs, it dwells on the pairs that are hard to tell apart.
+
+    Args: `score` (M, N) logits; `own`, `positive`, `counted` (M, N) bool, own within positive.
+    Returns: the mean over own pairs of both directions, a scalar >= 0.
+    """
+    score = score.float()
+    nothing = torch.finfo(score.dtype).min
+    rivals = score.masked_fill(positive | ~counted, nothing)
+    by_text = functional.softplus(rivals.logsumexp(dim=0, keepdim=True) - score)
+    by_image = functional.softplus(rivals.logsumexp(dim=1, keepdim=True) - score)
+    return ((by_text + by_image) * own).sum() / (2 * own.sum().clamp(min=1))
 
 
 def focal_image_score(response: Tensor, *, power: float, floor: float) -> Tensor:

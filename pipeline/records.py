@@ -126,9 +126,10 @@ class Prediction:
 
 @dataclass
 class Batch:
-    """What a network sees. B expressions, T tokens, K negatives, H x W pixels.
+    """What a network sees. M images, B expressions, T tokens, K negatives, H x W pixels.
 
-    images: (B, 3, H, W) float32, normalised for the encoder.
+    images: (M, 3, H, W) float32, normalised for the encoder; each may have several expressions.
+    owner: (B,) int64 in [0, M): the image of each expression.
     tokens: (B, T) int64, as ``Encoder.tokenize`` gives them.
     text_ids: (B,) int64; equal text if and only if equal id.
     image_ids, ref_ids: (B,) int64, the keys of the tables.
@@ -139,6 +140,7 @@ class Batch:
     """
 
     images: Tensor
+    owner: Tensor
     tokens: Tensor
     text_ids: Tensor
     image_ids: Tensor
@@ -155,6 +157,7 @@ class Batch:
 
         return Batch(
             images=move(self.images),
+            owner=move(self.owner),
             tokens=move(self.tokens),
             text_ids=move(self.text_ids),
             image_ids=move(self.image_ids),

@@ -14,7 +14,7 @@ from pipeline import boxes
 # Masks with the boxes (x1, y1, x2, y2) that matplotlib's colouring, OpenCV 5's findContours and
 # torchvision's NMS, called as TRIS calls them, keep of them. In turn: a box of low score falls
 # away; a hole has a box of its own; the overlap filter, misreading sides as corners, drops one
-# (twice).
+# (twice); of two equal scores the lower box is asked first.
 AS_PUBLISHED: list[tuple[str, list[tuple[int, int, int, int]]]] = [
     (
         """
@@ -76,6 +76,19 @@ AS_PUBLISHED: list[tuple[str, list[tuple[int, int, int, int]]]] = [
         """,
         [(0, 2, 4, 5), (8, 5, 13, 10), (0, 0, 14, 10)],
     ),
+    (
+        """
+        ..........
+        .####.....
+        .#....#...
+        .#....#...
+        ...###....
+        ...###....
+        ..........
+        ..........
+        """,
+        [(3, 2, 7, 6)],
+    ),
 ]
 MASKS = hnp.arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 
@@ -128,6 +141,13 @@ def test_suppression_agrees_with_torchvision(count: int, seed: int) -> None:
     scores = rng.choice([0.25, 0.5, 0.75, 1.0], count).astype(np.float32)
     expected = nms(torch.from_numpy(found), torch.from_numpy(scores), boxes.OVERLAP_LIMIT)
     assert boxes._suppress(found, scores).tolist() == expected.tolist()
+
+
+def test_an_overlap_at_the_limit_suppresses() -> None:
+    """5 / (5 + 100 - 5) is 0.05, which as a float32 is a little more."""
+    found = np.array([[4, 0, 5, 5], [1, 0, 11, 10]], dtype=np.float32)
+    scores = np.array([1, 0.5], dtype=np.float32)
+    assert boxes._suppress(found, scores).tolist() == [0]
 
 
 @pytest.mark.parametrize("value", [False, True])

@@ -72,3 +72,11 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def sentence(self, tokens: Tensor) -> Tensor:
         """(N, T) tokens -> (N, embed_dim) projected end-of-text feature, not normalised."""
+
+    @abstractmethod
+    def value_projection(self) -> tuple[Tensor, Tensor]:
+        """Weight (embed_dim, C) and bias (embed_dim,) by which a pixel of the last level speaks.
+
+        What the image embedding would be if it attended to that pixel alone (MaskCLIP, Zhou et
+        al., ECCV 2022).
+        """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,11 @@ class OpenClipEncoder(Encoder):
     def embed_images(self, images: Tensor) -> Tensor:
         return self.see(images)[1]
 
+    def value_projection(self) -> tuple[Tensor, Tensor]:
+        if self._is_resnet:
+            return resnet.value_projection(self.clip.visual.attnpool)
+        return vit.value_projection(self.clip.visual)
+
     def read(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features = text.token_features(self.clip, tokens)
         mask = text.real_tokens(tokens)
@@ -193,14 +199,20 @@ class OpenClipEncoder(Encoder):
         return features @ self.clip.text_projection
 
 
+@lru_cache(maxsize=1)
+def _clips_tokenizer() -> SimpleTokenizer:
+    """Reading its 49,152 merges takes a while."""
+    return SimpleTokenizer()
+
+
 def full_vocabulary() -> Vocabulary:
     """CLIP's own 49,408 ids."""
-    return Vocabulary(SimpleTokenizer())
+    return Vocabulary(_clips_tokenizer())
 
 
 def vocabulary_of(texts: Iterable[str]) -> Vocabulary:
     """CLIP's tokenizer with only the merges that `texts` use; it can still read anything."""
-    return Vocabulary(SimpleTokenizer(packed_merges(used_merges(texts, SimpleTokenizer()))))
+    return Vocabulary(SimpleTokenizer(packed_merges(used_merges(texts, _clips_tokenizer()))))
 
 
 def load_vocabulary(path: Path) -> Vocabulary:

@@ -78,3 +78,15 @@ def attention_pool(pool: Any, features: Tensor) -> Tensor:
         v_proj_weight=pool.v_proj.weight,
     )
     return pooled[0]
+
+
+def value_projection(pool: Any) -> tuple[Tensor, Tensor]:
+    """The pool's value and output projections as one: weight (embed_dim, C), bias (embed_dim,).
+
+    The position embedding, which differs by cell, enters with its mean over the cells.
+    """
+    with torch.no_grad():
+        weight = pool.c_proj.weight @ pool.v_proj.weight
+        place = pool.positional_embedding[1:].mean(dim=0)
+        bias = pool.c_proj.weight @ pool.v_proj.bias + pool.c_proj.bias + weight @ place
+    return weight, bias

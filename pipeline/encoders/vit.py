@@ -51,3 +51,9 @@ def resampled_pyramid(patches: Tensor) -> list[Tensor]:
             else functional.interpolate(patches, size=size, mode="bilinear", align_corners=False)
         )
     return levels
+
+
+def value_projection(vit: Any) -> tuple[Tensor, Tensor]:
+    """Weight (D, width) and bias (D,) that project a patch as the class token is projected."""
+    with torch.no_grad():
+        return vit.proj.T.clone(), vit.proj.new_zeros(vit.proj.shape[1])

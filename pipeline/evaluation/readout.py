@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
 from pipeline.evaluation.conventions import Binarise, Convention
-from pipeline.metrics import Bools
+from pipeline.metrics import Bools, Ints
 
 Singles = NDArray[np.float32]
 Size = tuple[int, int]
@@ -57,11 +57,15 @@ def binarise_logits(logits: Singles, rule: Binarise) -> Bools:
 
 
 def resize_masks(masks: Bools, size: Size) -> Bools:
-    """Masks (N, H, W) at another size: each pixel from that under its centre (as Pillow)."""
-    if masks.shape[1:] == size:
-        return masks
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(np.int64)
-        for new, old in zip(size, masks.shape[1:], strict=True)
-    )
+    """Masks (N, H, W) at another size, each pixel from the one under its centre, as Pillow does."""
+    height, width = masks.shape[1:]
+    rows, columns = _nearest(height, size[0]), _nearest(width, size[1])
     return masks[:, rows[:, None], columns[None, :]]
+
+
+def _nearest(old: int, new: int) -> Ints:
+    """The old index of each new one. Centres are summed up step by step, as Pillow does: where one
+    falls between two pixels (640 to 480 has many), the rounding of the sum decides."""
+    steps = np.full(new, old / new)
+    steps[0] /= 2
+    return np.cumsum(steps).astype(np.int64).clip(max=old - 1)

@@ -29,6 +29,14 @@ class VisualProjection(nn.Module):
         self.convolutions = nn.ModuleList(nn.Conv2d(channels[i], hidden, 1) for i in levels)
         self.coordinates = nn.Linear(2, hidden, bias=False) if coordinates else None
 
+    def start_from(self, weight: Tensor, bias: Tensor) -> None:
+        """Let the encoder's last level be read by `weight` (hidden, C), and all else add nothing."""
+        for parameter in self.parameters():
+            parameter.zero_()
+        last = self.convolutions[-1]
+        last.weight.copy_(weight[:, :, None, None])
+        last.bias.copy_(bias)
+
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
         """Pyramid, finest level first, to (B, hidden, h, w) float32, unit length over channels."""
         maps = [

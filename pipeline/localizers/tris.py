@@ -1,6 +1,6 @@
 """TRIS, Stage-1 (Liu et al., ICCV 2023): localize what a sentence means, text the only teacher.
 
-Legend: B rows of a batch (image and its own text), M images, N texts, T tokens, C hidden channels,
+Legend: B rows of a batch (a text and its image), M images, N texts, T tokens, C hidden channels,
 h x w the response map, P = h * w.
 """
 
@@ -23,8 +23,9 @@ from pipeline.localizers.projection import VisualProjection
 from pipeline.records import Batch
 
 PromptTexts = Literal["batch", "own"]
-Term = Literal["classification", "foreground", "calibration"]
-TERMS: tuple[Term, ...] = ("classification", "foreground", "calibration")
+Term = Literal["classification", "contrast", "foreground", "calibration"]
+TERMS: tuple[Term, ...] = ("classification", "contrast", "foreground", "calibration")
+Projection = Literal["random", "clip"]
 
 
 class Language(NamedTuple):
@@ -50,6 +51,9 @@ class TrisLocalizer(nn.Module):
             `own`: the words of the sentence that they are compared with; both are the same.
         levels: pyramid levels summed at the finest of them (paper: the last alone).
         coordinates: whether pixels know their place (paper: no).
+        projection: how pixels and texts start out: `random` (paper), or `clip`: with the weights by
+            which CLIP itself reads a pixel's value and a sentence (MaskCLIP, Zhou et al., ECCV
+            2022), so that the first response is CLIP's own. Needs `hidden` = embed_dim.
         positives, same_image: the pairs of the classification loss, see `losses.positives`
             (paper: `identity`, `negative`).
         focal_power, focal_floor: p and c of the focal penalty (paper: 3, 0.01).
@@ -69,6 +73,7 @@ class TrisLocalizer(nn.Module):
         prompt_texts: PromptTexts,
         levels: Sequence[int],
         coordinates: bool,
+        projection: Projection,
         positives: losses.PositiveRule,
         same_image: losses.SameImageRule,
         focal_power: float,
@@ -89,6 +94,8 @@ class TrisLocalizer(nn.Module):
         self.word = nn.Linear(encoder.word_width, hidden) if prompt_texts == "own" else None
         self.prompt = BilateralPrompt(hidden=hidden)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+        if projection == "clip":
+            self._start_as_clip()
         self.alpha = alpha
         self.positives: losses.PositiveRule = positives
         self.same_image: losses.SameImageRule = same_image
@@ -115,17 +122,18 @@ class TrisLocalizer(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Every image meets every text of the batch.
 
-        Returns: the raw response of each image to its own text (B, 1, h, w) float32, and the
+        Returns: the raw response of its own image to each text (B, 1, h, w) float32, and the
         unweighted losses named in `terms`.
 
         Raises: ValueError if the calibration term is wanted of a batch without negatives.
         """
         features = self.encode(batch.images)
         response = self._respond(to_pixels(features), self._read(batch.tokens, images_first=False))
-        own = response.diagonal(dim1=0, dim2=1).T.unflatten(-1, features.shape[-2:])[:, None]
+        own = response[batch.owner, torch.arange(len(batch.owner), device=response.device)]
+        own = own.unflatten(-1, features.shape[-2:])[:, None]
         found: dict[str, Tensor] = {}
-        if "classification" in self.terms:
-            found["classification"] = self._classification(response, batch)
+        if {"classification", "contrast"} & set(self.terms):
+            found |= self._classify(response, batch)
         if self.critic is not None and {"foreground", "calibration"} & set(self.terms):
             found |= self._criticise(self.critic, own, batch)
         return own, {term: found[term] for term in self.terms}
@@ -173,16 +181,39 @@ class TrisLocalizer(nn.Module):
             )
         return self.log_scale.exp() * response
 
-    def _classification(self, response: Tensor, batch: Batch) -> Tensor:
+    def _classify(self, response: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The terms that ask which image a text is true of."""
         score = losses.focal_image_score(response, power=self.focal_power, floor=self.focal_floor)
         positive, counted = losses.positives(
+            batch.owner,
             batch.text_ids,
             batch.image_ids,
             batch.ref_ids,
+            images=len(batch.images),
             rule=self.positives,
             same_image=self.same_image,
         )
-        return losses.multi_label_soft_margin(score, positive, counted)
+        found = {}
+        if "classification" in self.terms:
+            found["classification"] = losses.multi_label_soft_margin(score, positive, counted)
+        if "contrast" in self.terms:
+            own = losses.own_pairs(batch.owner, len(batch.images))
+            found["contrast"] = losses.contrast(score, own, positive, counted)
+        return found
+
+    def _start_as_clip(self) -> None:
+        """Read pixels and sentences as CLIP does, before anything is learned here."""
+        weight, bias = self.encoder.value_projection()
+        hidden = self.text.weight.shape[0]
+        if weight.shape[0] != hidden:
+            raise ValueError(
+                f"projection clip needs hidden = {weight.shape[0]}, the encoder's embedding, "
+                f"not {hidden}"
+            )
+        with torch.no_grad():
+            self.visual.start_from(weight, bias)
+            self.text.weight.copy_(torch.eye(hidden))
+            self.text.bias.zero_()
 
     def _criticise(self, critic: Critic, own: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The terms of the frozen critic: one look at each masked image for both."""
@@ -191,7 +222,7 @@ class TrisLocalizer(nn.Module):
             if batch.negatives is None:
                 raise ValueError("the calibration term needs a batch with negatives")
             tokens = torch.cat([tokens, batch.negatives], dim=1)
-        similarity = critic.similarity(batch.images, own, tokens)
+        similarity = critic.similarity(batch.images[batch.owner], own, tokens)
         clamp = {"floor": self.cosine_floor, "ceiling": self.cosine_ceiling}
         found = {"foreground": losses.foreground(similarity[:, 0], **clamp)}
         if "calibration" in self.terms:

@@ -153,6 +153,7 @@ class CaptionBatches:
         rows = torch.from_numpy(chosen)
         return Batch(
             images=torch.from_numpy(pictures.images[chosen]).permute(0, 3, 1, 2),
+            owner=torch.arange(len(chosen)),
             tokens=self._tokens[kind][rows],
             text_ids=torch.from_numpy(self._text_ids[kind][chosen]),
             image_ids=rows,
@@ -179,9 +180,7 @@ def _word_table(tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
     return table[:, (share > 0) & (share < 1 / 3)]
 
 
-def _grouped(
-    words: NDArray[np.bool_], group: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def _grouped(words: NDArray[np.bool_], group: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """(N,) a random order in which neighbours, `group` at a time, share words.
 
     Captions are sorted as in a dictionary whose letters are the words, in a random order: those
@@ -198,26 +197,53 @@ def _grouped(
 
 
 class SmallClipPretraining(nn.Module):
-    """CLIP's loss over a batch, where equal captions are all positives of each other's pictures."""
+    """CLIP's loss over a batch, and naming the words of a caption from its picture.
 
-    def __init__(self, encoder: Encoder, logit_scale: nn.Parameter) -> None:
+    Equal captions are all positives of each other's pictures. The second term trains the pictures
+    as classification over the words of their captions (Huang et al., NeurIPS 2024, SuperClass),
+    rare words counting more; it teaches a small CLIP what is seldom decisive in a batch (shapes),
+    long before the contrast does. Its classifier is thrown away.
+    """
+
+    def __init__(
+        self, encoder: Encoder, logit_scale: nn.Parameter, word_weights: Tensor, seed: int
+    ) -> None:
+        """`word_weights` (V,): of each token id, see `inverse_frequencies`."""
         super().__init__()
         self.encoder = encoder
         self.logit_scale = logit_scale
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.namer = nn.Linear(encoder.embed_dim, len(word_weights))
+        self.register_buffer("word_weights", word_weights, persistent=False)
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits (B, B), pictures by captions, and the loss `contrastive`."""
-        images = functional.normalize(self.encoder.embed_images(batch.images).float(), dim=-1)
+        """Logits (B, B), pictures by captions, and the losses `contrastive` and `words`."""
+        embedded = self.encoder.embed_images(batch.images).float()
+        images = functional.normalize(embedded, dim=-1)
         texts = functional.normalize(self.encoder.sentence(batch.tokens).float(), dim=-1)
         scale = self.logit_scale.float().clamp(max=MAX_LOGIT_SCALE).exp()
         with torch.autocast(images.device.type, enabled=False):
             logits = scale * images @ texts.t()
+            named = self.namer(embedded)
         positive = (batch.text_ids[:, None] == batch.text_ids).float()
         target = positive / positive.sum(dim=1, keepdim=True)
-        loss = functional.cross_entropy(logits, target) + functional.cross_entropy(
+        contrastive = functional.cross_entropy(logits, target) + functional.cross_entropy(
             logits.t(), target
         )
-        return logits, {"contrastive": loss / 2}
+        said = torch.zeros_like(named).scatter_(1, batch.tokens, 1.0) * self.word_weights
+        words = functional.cross_entropy(named, said / said.sum(dim=1, keepdim=True).clamp(min=1e-6))
+        return logits, {"contrastive": contrastive / 2, "words": words}
+
+
+def inverse_frequencies(tokens: Tensor, size: int) -> Tensor:
+    """(size,) minus the logarithm of the share of captions (N, T) that have each token id.
+
+    Zero for a token that none or all of them have (padding, start, end).
+    """
+    has = torch.zeros(len(tokens), size).scatter_(1, tokens, 1.0)
+    share = has.mean(dim=0)
+    return torch.where(share > 0, -share.clamp(min=1e-9).log(), torch.zeros(()))
 
 
 def said_values(caption: str) -> dict[str, str]:
@@ -236,7 +262,9 @@ _VALUE_OF = {word: value for value, words in phrases.SYNONYMS.items() for word i
 
 
 @torch.no_grad()
-def zero_shot(encoder: Encoder, pictures: CaptionedPictures, *, batch_size: int) -> dict[str, float]:
+def zero_shot(
+    encoder: Encoder, pictures: CaptionedPictures, *, batch_size: int
+) -> dict[str, float]:
     """Share of held-out objects whose attribute is found by prompts, for each attribute.
 
     A value's embedding is the mean over prompts that also name something else ("a red star"), so
@@ -246,15 +274,15 @@ def zero_shot(encoder: Encoder, pictures: CaptionedPictures, *, batch_size: int)
     was_training = encoder.training
     encoder.eval()
     device = next(encoder.parameters()).device
-    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (encoder.mean, encoder.std))
+    mean, std = (
+        torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (encoder.mean, encoder.std)
+    )
     embedded = torch.cat(
         [
             encoder.embed_images(
                 (torch.from_numpy(part).to(device).permute(0, 3, 1, 2).float() / 255 - mean) / std
             ).float()
-            for part in np.array_split(
-                pictures.images, -(-len(pictures.captions) // batch_size)
-            )
+            for part in np.array_split(pictures.images, -(-len(pictures.captions) // batch_size))
         ]
     )
     said = [said_values(caption) for caption in pictures.captions]

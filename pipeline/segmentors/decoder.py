@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -19,27 +20,29 @@ def block(channels: int, width: int) -> nn.Sequential:
 class TopDownDecoder(nn.Module):
     """From the coarsest stage to the finest: enlarge, concatenate the stage, one block.
 
-    `widths` are those of the blocks, coarsest first, and one more for a last block at the finest
-    stage: with four stages five numbers (paper: 512, 256, 128, 64, 32). Every stage has a
-    one-channel head; the finest stage's follows the last block.
+    `widths` are those of the blocks, coarsest first; what exceeds the number of stages are further
+    blocks at the finest one (paper: 512, 256, 128, 64, 32 for four stages). Every stage has a
+    one-channel head after its last block.
     """
 
     def __init__(self, *, channels: Sequence[int], widths: Sequence[int]) -> None:
         """`channels` of the stages, finest first, as an encoder lists them."""
         super().__init__()
-        if len(widths) != len(channels) + 1:
+        count = len(channels)
+        if len(widths) < count:
             raise ValueError(
-                f"widths must have one entry a pyramid level and one more: {len(channels) + 1} "
-                f"numbers, not {len(widths)}"
+                f"widths must have at least one number for each of the {count} pyramid levels, "
+                f"not {len(widths)}"
             )
-        coarse_first = list(reversed(channels))
-        entering = [0, *widths[:-2]]
+        entering = [0, *widths[: count - 1]]
         self.blocks = nn.ModuleList(
             block(above + own, width)
-            for above, own, width in zip(entering, coarse_first, widths[:-1], strict=True)
+            for above, own, width in zip(entering, reversed(channels), widths, strict=False)
         )
-        self.last = block(widths[-2], widths[-1])
-        head_widths = [*widths[:-2], widths[-1]]
+        self.further = nn.Sequential(
+            *(block(wide, narrow) for wide, narrow in pairwise(widths[count - 1 :]))
+        )
+        head_widths = [*widths[: count - 1], widths[-1]]
         self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in head_widths)
 
     def forward(self, stages: Sequence[Tensor], *, coarse: bool) -> list[Tensor]:
@@ -55,7 +58,7 @@ class TopDownDecoder(nn.Module):
             features = step(stage if features is None else features)
             if coarse and level < len(stages) - 1:
                 logits.append(self.heads[level](features))
-        logits.append(self.heads[-1](self.last(features)))
+        logits.append(self.heads[-1](self.further(features)))
         return logits[::-1]
 
 

@@ -80,7 +80,7 @@ class TrisSegmentor(nn.Module):
         self.loss = loss
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """One mask a row.
+        """One mask an expression; its image is encoded once for all its expressions.
 
         Returns: logits (B, 1, H, W) float32 at the size of `batch.masks`, and the unweighted
         losses: `segmentation` of those logits, and `deep_supervision`, the sum over the coarser
@@ -92,7 +92,7 @@ class TrisSegmentor(nn.Module):
             raise ValueError("a segmentor needs a batch with masks")
         mask = batch.masks
         views = self.encode(batch.images)
-        finest, *coarser = self.decoder(self._fuse(views, batch.tokens, None), coarse=True)
+        finest, *coarser = self.decoder(self._fuse(views, batch.tokens, batch.owner), coarse=True)
         logits = enlarge(finest.float(), mask.shape[-2:])
         deep = logits.new_zeros(())
         for scale in coarser:
@@ -118,16 +118,15 @@ class TrisSegmentor(nn.Module):
         (finest,) = self.decoder(self._fuse(features, tokens, owner), coarse=False)
         return enlarge(finest.float(), size)
 
-    def _fuse(self, views: Views, tokens: Tensor, owner: Tensor | None) -> list[Tensor]:
-        """Stages of N texts, finest first; without `owner` text n belongs to image n."""
+    def _fuse(self, views: Views, tokens: Tensor, owner: Tensor) -> list[Tensor]:
+        """Stages of N texts in images `owner`, finest first."""
         words, mask = trim_words(*self.encoder.words(tokens))
         stages: list[Tensor] = []
         for index, view in enumerate(views):
             if isinstance(view, StageView):
-                mine = view if owner is None else view.of(owner)
-                stages.append(self._attention(index)(mine, words, mask))
+                stages.append(self._attention(index)(view.of(owner), words, mask))
             else:
-                stages.append(view if owner is None else view[owner])
+                stages.append(view[owner])
         return stages
 
     def _attention(self, level: int) -> PixelWordAttention:

@@ -25,7 +25,7 @@ def apply(transform: v2.Transform, image: Tensor, mask: Tensor | None, seed: int
     """The transform of an image (3, H, W) uint8 and its mask (1, H, W), drawn from `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return [part.as_subclass(Tensor) for part in transform(*_typed(image, mask))]
+        return [part.as_subclass(Tensor) for part in transform(_typed(image, mask))]
 
 
 def mirror(image: Tensor, mask: Tensor | None) -> list[Tensor]:

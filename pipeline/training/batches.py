@@ -7,6 +7,7 @@ B expressions, T tokens, K negatives, H x W the training size. Batch number n is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,7 +24,7 @@ from pipeline.training.augmentation import Augmentation
 from pipeline.training.flips import mirrored
 from pipeline.training.masks import MaskTable
 from pipeline.training.negatives import Negatives
-from pipeline.training.order import EpochOrder, Sampling
+from pipeline.training.order import EpochOrder, ImageOrder, Sampling
 from pipeline.training.seeds import AUGMENT, FORWARD, generator_of, seed_of
 from pipeline.training.texts import TextTable
 
@@ -59,7 +60,9 @@ class ExpressionBatches:
         read_image: the (H, W, 3) uint8 RGB pixels of a record. Caching is its business.
         encoder: its `tokenize`, `mean` and `std` are used, no weights.
         size: (H, W) in pixels of the batches.
-        sampling, distinct_referents: see `EpochOrder`.
+        batch_size: expressions a batch, or images with `sampling: images`.
+        sampling, distinct_referents: see `EpochOrder`; `images`: see `ImageOrder`.
+        texts_per_image: of `sampling: images`.
         negatives: K; 0 gives batches without.
         masks: for a segmentor. None: the batches hold no masks and none can be read.
         augment: any of `photometric` and `flip` (half of the samples whose sentence, and whose
@@ -82,6 +85,7 @@ class ExpressionBatches:
         size: tuple[int, int],
         batch_size: int,
         sampling: Sampling,
+        texts_per_image: int,
         distinct_referents: bool,
         negatives: int,
         masks: MaskTable | None,
@@ -118,13 +122,20 @@ class ExpressionBatches:
         self._jitter = (
             augmentation.photometric(photometric_strength) if "photometric" in augment else None
         )
-        self._order = EpochOrder(
-            self._ref_ids,
-            batch_size=batch_size,
-            sampling=sampling,
-            distinct_referents=distinct_referents,
-            seed=seed,
-        )
+        self._shared = sampling == "images"
+        self._order: EpochOrder | ImageOrder
+        if sampling == "images":
+            self._order = ImageOrder(
+                self._image_ids, batch_size=batch_size, texts=texts_per_image, seed=seed
+            )
+        else:
+            self._order = EpochOrder(
+                self._ref_ids,
+                batch_size=batch_size,
+                sampling=sampling,
+                distinct_referents=distinct_referents,
+                seed=seed,
+            )
         self._negatives = None
         if negatives:
             self._negatives = Negatives(
@@ -161,7 +172,7 @@ class ExpressionBatches:
             mean, scale = (value.view(1, 3, 1, 1) for value in (self._mean, 1 / self._std))
             self._normalisation[device] = mean.to(device), scale.to(device)
         mean, scale = self._normalisation[device]
-        images = batch.images.float().sub_(mean).mul_(scale)
+        images = (batch.images - mean).mul_(scale)
         if not self._channels_last:
             images = images.contiguous()
         return Batch(**{**vars(batch), "images": images})
@@ -171,49 +182,64 @@ class ExpressionBatches:
         epoch, place = divmod(number, len(self))
         if self._epoch[0] != epoch:
             self._epoch = (epoch, self._order.epoch(epoch))
-        samples = self._epoch[1][place][rank::world]
-        if not len(samples):
+        groups = self._groups(self._epoch[1][place])[rank::world]
+        if not groups:
             raise InputError(
                 f"training: batch {place} has fewer samples than the {world} processes; "
                 "use a larger batch_size or fewer devices"
             )
         images, masks, texts, negatives = zip(
-            *(self._sample(int(sample), epoch) for sample in samples), strict=True
+            *(self._picture(group, epoch) for group in groups), strict=True
         )
-        text_ids = np.array(texts)
+        samples = np.concatenate(groups)
+        text_ids = np.concatenate(texts)
+        owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
         return Batch(
-            # (B, H, W, 3) in memory is (B, 3, H, W) channels-last
+            # (M, H, W, 3) in memory is (M, 3, H, W) channels-last
             images=torch.stack(images).permute(0, 3, 1, 2),
+            owner=torch.from_numpy(owner),
             tokens=self._texts.tokens(text_ids),
             text_ids=torch.from_numpy(text_ids),
             image_ids=torch.from_numpy(self._image_ids[samples]),
             ref_ids=torch.from_numpy(self._ref_ids[samples]),
-            negatives=self._texts.tokens(np.stack(negatives)) if self._negatives else None,
-            masks=torch.stack(masks) if self._masks else None,
+            negatives=self._texts.tokens(np.concatenate(negatives)) if self._negatives else None,
+            masks=torch.cat([m for m in masks if m is not None]) if self._masks else None,
             seed=seed_of(FORWARD, self._seed, number, rank),
         )
 
-    def _sample(
-        self, sample: int, epoch: int
-    ) -> tuple[Tensor, Tensor | None, int, NDArray[np.int64]]:
-        """Image (H, W, 3) uint8, mask (1, H, W), text id, and text ids of the K negatives."""
-        expression = self._expressions[sample]
-        pixels = torch.from_numpy(self._read_image(self._images[expression.image_id]))
+    def _groups(self, samples: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """The samples that share a picture: those of one image, or each alone."""
+        if not self._shared:
+            return list(samples[:, None])
+        ends = np.flatnonzero(np.diff(self._image_ids[samples])) + 1
+        return np.split(samples, ends)
+
+    def _picture(
+        self, group: NDArray[np.int64], epoch: int
+    ) -> tuple[Tensor, Tensor | None, NDArray[np.int64], NDArray[np.int64]]:
+        """Of G samples of one image: the image (H, W, 3) uint8, masks (G, 1, H, W), text ids (G,)
+        and text ids of the K negatives (G, K)."""
+        expressions = [self._expressions[sample] for sample in group]
+        # a copy: what a cache keeps is read-only
+        pixels = torch.from_numpy(np.array(self._read_image(self._images[expressions[0].image_id])))
         image = augmentation.resize(pixels.permute(2, 0, 1), self._size)
-        mask = self._masks.mask(expression, self._size) if self._masks else None
-        shown = np.array([sample])
+        masks = None
+        if self._masks:
+            masks = torch.stack([self._masks.mask(e, self._size) for e in expressions])
+        shown = group[:, None]
         if self._negatives:
-            shown = np.append(shown, self._negatives.draw(sample, epoch))
+            drawn = [self._negatives.draw(int(sample), epoch) for sample in group]
+            shown = np.concatenate([shown, np.stack(drawn)], axis=1)
         text_ids = self._text_ids[shown]
-        keys = (AUGMENT, self._seed, epoch, expression.sent_id)
+        keys = (AUGMENT, self._seed, epoch, expressions[0].sent_id)
         if self._must_flip(shown, keys):
             text_ids = self._flipped_ids[shown]
-            image, *rest = augmentation.mirror(image, mask)
-            mask = rest[0] if rest else None
+            image, *rest = augmentation.mirror(image, masks)
+            masks = rest[0] if rest else None
         if self._jitter is not None:
-            image, *rest = augmentation.apply(self._jitter, image, mask, seed_of(*keys))
-            mask = rest[0] if rest else None
-        return image.permute(1, 2, 0), mask, int(text_ids[0]), text_ids[1:]
+            image, *rest = augmentation.apply(self._jitter, image, masks, seed_of(*keys))
+            masks = rest[0] if rest else None
+        return image.permute(1, 2, 0), masks, text_ids[:, 0], text_ids[:, 1:]
 
     def _must_flip(self, shown: NDArray[np.int64], keys: tuple[int, ...]) -> bool:
         """Half of those whose sentences can all be mirrored: a negative must stay a negative."""
@@ -241,7 +267,13 @@ def _in_order(expressions: Sequence[Expression]) -> list[Expression]:
     datasets = sorted({e.dataset for e in expressions})
     if len(datasets) > 1:
         raise InputError(f"training: ids of different data sets would mix: {', '.join(datasets)}")
-    return sorted(expressions, key=lambda e: e.sent_id)
+    ordered = sorted(expressions, key=lambda e: e.sent_id)
+    for before, after in pairwise(ordered):
+        if before.sent_id == after.sent_id:
+            raise InputError(
+                f"expressions: sent_id {after.sent_id} twice; it must name one of them"
+            )
+    return ordered
 
 
 def _check_images(expressions: Iterable[Expression], images: dict[int, ImageRecord]) -> None:

@@ -18,7 +18,7 @@ from pipeline.training.learner import Learner
 class Curves(Callback):
     """One row every few steps: the means of the losses since the last row, and the speed.
 
-    Columns: step (steps done), epoch (from 0), learning_rate (the largest group's), loss, each loss,
+    Columns: step (from 1), epoch (from 0), learning_rate (the largest group's), loss, each loss,
     seconds (of training, without pauses), images_per_second. A resumed run first drops the rows
     after its checkpoint.
     """

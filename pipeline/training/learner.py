@@ -115,8 +115,8 @@ class Learner(LightningModule):
         images = getattr(batch, "image_ids", None)
         where = "" if images is None else f"; image_ids of the batch: {images.tolist()}"
         raise InputError(
-            f"training: the loss of step {step} is not finite ({values}){where}. Nothing was saved "
-            "after it. Lower learning_rate, set clip_norm or set precision to 32"
+            f"training: the loss of step {step + 1} is not finite ({values}){where}. Nothing was "
+            "saved after it. Lower learning_rate, set clip_norm or set precision to 32"
         )
 
     def _check_names(self, losses: Mapping[str, Tensor], expected: list[str]) -> None:

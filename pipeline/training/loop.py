@@ -35,7 +35,7 @@ from pipeline.training.learner import Learner
 from pipeline.training.optimisation import Optimisation
 from pipeline.training.precision import Precision, resolve_precision
 from pipeline.training.progress import Progress
-from pipeline.training.weights import save_weights
+from pipeline.training.weights import digest_weights, save_weights
 
 
 def fit(
@@ -76,8 +76,9 @@ def fit(
         channels_last: memory format of the network.
         devices: processes, each on its own device. More than one: start them with torchrun.
         threads: of torch's own kernels.
-        run_key: digest of what affects the result and is unknown here: data, encoder, method. With
-            the other arguments it names the checkpoint, so a changed run never resumes a stale one.
+        run_key: digest of what affects the result and is unknown here: data, batches, method. With
+            the other arguments and the starting weights it names the checkpoint, so that a changed
+            run never resumes a stale one.
         checkpoints: folder for the checkpoint and the growing curves; they are removed at the end.
         checkpoint_minutes: longest time between checkpoints; each epoch ends with one too.
         curve_steps: steps a row of the curves.
@@ -100,9 +101,9 @@ def fit(
             "losses": [dict(loss_weights), dict(loss_starts)],
             "optimisation": {**asdict(optimisation), "scales": dict(optimisation.scales)},
             "steps": [epochs, len(batches)],
-            "numbers": [ema, numbers, channels_last],
+            "numbers": [ema, numbers, channels_last, devices],
             "seed": seed,
-            "shapes": {name: list(value.shape) for name, value in network.state_dict().items()},
+            "start": digest_weights(network),
         }
     )
     last = checkpoints / f"last-{key}.ckpt"
@@ -202,12 +203,14 @@ def _environment() -> ClusterEnvironment:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the training library's tips and notices; its errors are raised all the same."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.training.seeds import ORDER, SENTENCE, generator_of
 
-Sampling = Literal["expressions", "referents"]
+Sampling = Literal["expressions", "referents", "images"]
 
 
 class EpochOrder:
@@ -93,3 +93,41 @@ class EpochOrder:
                 row = np.concatenate([free, row[~np.isin(row, free)]])
             rows.append(row)
         return samples, np.concatenate(rows)[: len(samples)]
+
+
+class ImageOrder:
+    """The batches of each epoch when the expressions of an image share its encoding.
+
+    An epoch shows every image once, with at most ``texts`` of its expressions, drawn anew each
+    epoch; the expressions of an image stand side by side in their batch.
+
+    Args:
+        images: (N,) the image of each expression, any integer code.
+        batch_size: images a batch.
+    """
+
+    def __init__(
+        self, images: NDArray[np.int64], *, batch_size: int, texts: int, seed: int
+    ) -> None:
+        self._codes = np.unique(images, return_inverse=True)[1]
+        self._images = int(self._codes.max(initial=-1)) + 1
+        self._texts = texts
+        self._batches = -(-self._images // batch_size)
+        self._seed = seed
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return self._batches
+
+    def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
+        """The batches of an epoch, in order."""
+        rng = generator_of(ORDER, self._seed, epoch)
+        ranks = rng.permutation(self._images)
+        shuffled = rng.permutation(len(self._codes))
+        order = shuffled[np.argsort(ranks[self._codes[shuffled]], kind="stable")]
+        codes = self._codes[order]
+        starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        place = np.arange(len(codes)) - np.repeat(starts, np.diff([*starts, len(codes)]))
+        order = order[place < self._texts]
+        batch_of = ranks[self._codes[order]] * self._batches // self._images
+        return np.split(order, np.flatnonzero(np.diff(batch_of)) + 1)

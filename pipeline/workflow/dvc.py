@@ -88,7 +88,7 @@ def _stage(group: list[Job], metrics: str, root: Path) -> dict[str, Any]:
         "outs": [{path: {"persist": True}} for path in outputs if path != metrics],
     }
     if metrics in outputs:
-        stage["metrics"] = [{metrics: {"cache": False, "persist": True}}]
+        stage["metrics"] = [{metrics: {"persist": True}}]
     return stage
 
 

@@ -92,9 +92,10 @@ def commit_to_dvc(flow: Flow, outputs: Iterable[str]) -> None:
     stages = finished_stages(yaml.safe_load(Path("dvc.yaml").read_text("utf-8")), set(outputs))
     if not stages:
         return
-    command = [sys.executable, "-m", "dvc", "commit", "--force", "--quiet", *stages]
-    if subprocess.run(command).returncode:
-        print("dvc commit failed: DVC does not know of this run yet", file=sys.stderr)
+    command = [sys.executable, "-m", "dvc", "commit", "--force", *stages]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        print(f"dvc commit failed, DVC does not know of this run:\n{done.stderr}", file=sys.stderr)
 
 
 def finished_stages(description: dict[str, Any], outputs: set[str]) -> list[str]:

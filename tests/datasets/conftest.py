@@ -30,8 +30,11 @@ class Refer:
         (self.folder / f"refs({split_by}).p").write_bytes(pickle.dumps(self.refs, 2))
         (self.folder / "instances.json").write_text(json.dumps(self.instances))
         for number in (1, 2):
+            picture = self.folder / "images" / f"COCO_{number}.jpg"
+            if picture.exists():
+                continue
             pixels = np.full((HEIGHT, WIDTH, 3), 40 * number, dtype=np.uint8)
-            Image.fromarray(pixels).save(self.folder / "images" / f"COCO_{number}.jpg")
+            Image.fromarray(pixels).save(picture)
         return self.folder
 
 

@@ -210,7 +210,10 @@ WHOLE = HEIGHT * WIDTH
         (_set("images", 1, "id", 1), r"instances\.json: 'images': record 1: 'id' 1 is there twice"),
         (_set("images", 1, "height", 0), "record 1: 'height' or width is not"),
         (_set("images", 1, "width", 10**6), "record 1: 'height' or width is not"),
-        (_set("images", 1, "file_name", "../a.jpg"), r"'\.\./a\.jpg': leads out"),
+        (
+            _set("images", 1, "file_name", "../a.jpg"),
+            r"record 1: 'file_name': '\.\./a\.jpg': leads out",
+        ),
         (_set("images", 1, "file_name", "/etc/passwd"), "'/etc/passwd': leads out"),
         (_set("images", 1, "file_name", "gone.jpg"), r"gone\.jpg: no such picture \(1 of 2"),
         (_set("categories", 0, "name", KeyError), "'categories': record 0: 'name' is missing"),
@@ -314,9 +317,7 @@ def test_any_change_is_read_or_named(refer: Refer, data: st.DataObject) -> None:
     try:
         found = read(draft)
     except InputError as error:
-        assert any(
-            name in str(error) for name in ("refs(unc).p", "instances.json", "leads out")
-        ) or ("picture" in str(error))
+        assert any(name in str(error) for name in ("refs(unc).p", "instances.json", "picture"))
         return
     assert all(mask_of(item).shape == (HEIGHT, WIDTH) for item in [*found.truth, *found.objects])
 

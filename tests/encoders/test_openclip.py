@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.encoders.small import RESNET, TEXTS, VIT, encoder
 
 from pipeline.safety import InputError
+from tests.encoders.small import RESNET, TEXTS, VIT, encoder
 
 TOWERS = pytest.mark.parametrize("vision", [RESNET, VIT], ids=["resnet", "vit"])
 
@@ -18,7 +18,7 @@ def pictures(*size: int) -> torch.Tensor:
 
 
 def wake(made: Any) -> None:
-    """open_clip's residual blocks start at zero: without this a pyramid test sees shortcuts only."""
+    """open_clip's residual blocks start at zero: a test would see their shortcuts only."""
     for name, parameter in made.named_parameters():
         if name.endswith("bn3.weight"):
             torch.nn.init.uniform_(parameter, 0.5, 1.5)

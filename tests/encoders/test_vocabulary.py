@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.encoders.small import TEXTS
 
 from pipeline.encoders.openclip import full_vocabulary, load_vocabulary, vocabulary_of
 from pipeline.encoders.vocabulary import FIRST_MERGE, Vocabulary, read_merges, write_merges
 from pipeline.safety import InputError
+from tests.encoders.small import TEXTS
 
 
 @lru_cache

@@ -10,10 +10,10 @@ from typing import Any
 import open_clip
 import pytest
 import torch
-from tests.encoders.small import RESNET, TEXTS, VIT, encoder
 
 from pipeline.encoders import build_encoder
 from pipeline.safety import InputError
+from tests.encoders.small import RESNET, TEXTS, VIT, encoder
 
 OPTIONS: dict[str, Any] = {
     "pretrained": None,

@@ -41,6 +41,15 @@ def test_each_scale_sees_its_own_stage_and_the_coarser_ones() -> None:
             assert torch.equal(before[scale], after[scale]) is (scale > changed)
 
 
-def test_a_wrong_number_of_widths_is_refused() -> None:
+@pytest.mark.parametrize("further", [0, 1, 2])
+def test_widths_beyond_the_stages_are_blocks_at_the_finest(further: int) -> None:
+    module = TopDownDecoder(channels=CHANNELS, widths=(10, 9, 8, 7, 6, 5)[: 4 + further])
+    assert len(module.blocks) == 4
+    assert len(module.further) == further
+    assert module.heads[-1].in_channels == 7 - further
+    assert module(stages(), coarse=True)[0].shape == (2, 1, 8, 8)
+
+
+def test_too_few_widths_are_refused() -> None:
     with pytest.raises(ValueError, match="widths"):
-        TopDownDecoder(channels=CHANNELS, widths=(8, 8, 8, 8))
+        TopDownDecoder(channels=CHANNELS, widths=(8, 8, 8))

@@ -1,35 +1,73 @@
-"""The real localizer with a tiny random CLIP, on tables as the pipeline writes them.
+"""The real step of the localizer, on tables, pictures and a small CLIP as the pipeline writes them.
 
-As a module, `python -m tests.training.real FOLDER KILL_AT`, it trains in FOLDER; at batch KILL_AT the
-process kills itself, -1 lets it finish.
+As a module, `python -m tests.training.real FOLDER KILL_AT`, it trains in FOLDER until the process
+kills itself at batch KILL_AT.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from pipeline.config import Config, check, merge, read_yaml
+from pipeline.datasets.tables import DatasetTables, Sentence, write_tables
 from pipeline.encoders.openclip import OpenClipEncoder, new_clip, vocabulary_of
-from pipeline.localizers import LOCALIZERS
-from pipeline.records import Expression
-from pipeline.store import read_table, rle_encode, write_table
-from pipeline.training.batches import ExpressionBatches
-from pipeline.training.optimisation import Optimisation
+from pipeline.layout import Layout
+from pipeline.records import ObjectRecord, Truth
+from pipeline.steps import train_localizer, train_segmentor
+from pipeline.store import rle_encode
 from tests.training import tiny
 
-WEIGHTS = {"classification": 5.0, "foreground": 1.0, "calibration": 2.0}
-TEXTS = [expression.text for expression in tiny.expressions()]
+ROOT = Path(__file__).parents[2]
 
 
-def encoder(seed: int) -> OpenClipEncoder:
-    vocabulary = vocabulary_of(TEXTS)
+def config(folder: Path) -> Config:
+    """The shipped configuration with everything made small; all three kinds of loss count."""
+    encoder = {"model": str(folder / "clip"), "context": 10, "image_size": tiny.SIDE}
+    training = {"batch_size": 4, "texts_per_image": 3, "precision": "32", "curve_steps": 1}
+    changes: dict[str, Any] = {
+        "paths": {"artifacts": str(folder / "artifacts"), "results": str(folder / "results")},
+        "machine": {"accelerator": "cpu", "training_threads": 1, "workers": 0, "shards": 1},
+        "dataset": {"name": "tiny", "source": "folder", "folder": str(folder / "raw")},
+        "encoder": encoder,
+        "critic": encoder,
+        "localizer": {
+            "hidden": 16,
+            "loss_weights": {
+                "classification": 5,
+                "contrast": 1,
+                "foreground": 1,
+                "calibration": 2,
+            },
+            "training": training | {"sampling": "expressions", "epochs": 2, "negatives": 3},
+        },
+        "segmentor": {
+            "hidden": 8,
+            "widths": [8, 8, 8, 8, 8],
+            "training": training | {"sampling": "images", "epochs": 1},
+        },
+        "runs": {"weak": {}, "supervised": {"segmentor": {"supervision": "masks"}}},
+    }
+    return check(merge(read_yaml(ROOT / "config.yaml"), changes))
+
+
+def write_inputs(folder: Path) -> None:
+    """All four tables, the pictures, and a small CLIP of random weights."""
+    write_data(folder, noise=None)
+    pictures = folder / "raw" / "images"
+    pictures.mkdir(parents=True)
+    for record in tiny.image_records():
+        Image.fromarray(tiny.read_image(record)).save(pictures / record.file)
+    vocabulary = vocabulary_of([row.text for row in tiny.expressions()])
     architecture = {
         "embed_dim": 16,
-        "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None},
+        "vision_cfg": {"image_size": tiny.SIDE, "layers": [1, 1, 1, 1], "width": 8},
         "text_cfg": {
             "context_length": 10,
             "vocab_size": vocabulary.size,
@@ -38,93 +76,68 @@ def encoder(seed: int) -> OpenClipEncoder:
             "layers": 1,
         },
     }
-    return OpenClipEncoder(
-        new_clip(architecture, seed),
+    OpenClipEncoder(
+        new_clip(architecture, 0),
         vocabulary,
         architecture=architecture,
         output_stride=16,
         context=10,
         normalise="clip",
-    )
+    ).save(folder / "clip")
 
 
-def localizer() -> Any:
-    tiny.torch.manual_seed(0)
-    return LOCALIZERS["tris"](
-        encoder=encoder(0),
-        critic=encoder(1),
-        hidden=16,
-        alpha=0.1,
-        temperature=0.07,
-        prompt_texts="batch",
-        levels=[-1],
-        coordinates=False,
-        positives="text",
-        same_image="negative",
-        focal_power=3.0,
-        focal_floor=0.01,
-        cosine_floor=1e-4,
-        cosine_ceiling=0.9999,
-        terms=list(WEIGHTS),
-    )
-
-
-def write_tables(folder: Path, *, shuffle: int | None = None) -> None:
-    """expressions.parquet and truth.parquet of the tiny data set; the truth is a box."""
+def write_data(folder: Path, *, noise: int | None) -> None:
+    """The tables; masks, boxes and categories are boxes of pixels, or noise."""
     rows = tiny.expressions()
-    keys = ("dataset", "split", "image_id", "ref_id", "sent_id")
-    columns: dict[str, list[Any]] = {key: [getattr(row, key) for row in rows] for key in keys}
-    columns["raw"] = columns["sentence"] = [row.text for row in rows]
-    write_table(folder / "expressions.parquet", columns, kind="expressions", config_digest="0")
-    write_truth(folder, rows, noise=None)
-
-
-def write_truth(folder: Path, rows: list[Expression], *, noise: int | None) -> None:
-    referents = {row.ref_id: row for row in rows}
     rng = np.random.default_rng(noise)
-    columns: dict[str, list[Any]] = {
-        key: [getattr(row, key) for row in referents.values()]
-        for key in ("dataset", "split", "image_id", "ref_id")
-    }
-    masks = []
-    for ref_id in referents:
+    truth, objects = [], []
+    for ref_id, row in {row.ref_id: row for row in rows}.items():
         mask = np.zeros((tiny.SIDE, tiny.SIDE), dtype=bool)
         mask[4:20, ref_id % 10 * 8 : ref_id % 10 * 8 + 8] = True
-        masks.append(mask if noise is None else rng.random(mask.shape) < 0.5)
-    columns["rle"] = [rle_encode(mask) for mask in masks]
-    columns["height"] = columns["width"] = [tiny.SIDE] * len(masks)
-    columns["area"] = [int(mask.sum()) for mask in masks]
-    columns["category"] = [f"noise{noise}"] * len(masks)
-    for name in ("box_x", "box_y", "box_w", "box_h"):
-        columns[name] = [float(noise or 0)] * len(masks)
-    write_table(folder / "truth.parquet", columns, kind="truth", config_digest="0")
-
-
-def batches(folder: Path) -> ExpressionBatches:
-    """The localizer's batches, from the tables that its step reads."""
-    rows = read_table(folder / "expressions.parquet", kind="expressions").to_pylist()
-    expressions = [
-        Expression(text=row["sentence"], **{key: row[key] for key in row if key not in TEXT_COLUMNS})
+        if noise is not None:
+            mask = rng.random(mask.shape) < 0.5
+        shape: dict[str, Any] = {
+            "dataset": row.dataset,
+            "image_id": row.image_id,
+            "category": f"noise {noise}",
+            "rle": rle_encode(mask),
+            "height": tiny.SIDE,
+            "width": tiny.SIDE,
+            "box": (float(noise or 0), 1.0, 2.0, 3.0),
+        }
+        truth.append(Truth(split=row.split, ref_id=ref_id, area=int(mask.sum()), **shape))
+        objects.append(ObjectRecord(ann_id=ref_id, **shape))
+    sentences = [
+        Sentence(row.dataset, row.split, row.image_id, row.ref_id, row.sent_id, row.text, row.text)
         for row in rows
     ]
-    return tiny.batches(expressions, encoder=encoder(0), batch_size=4)
+    records = [replace(record, split="train") for record in tiny.image_records()]
+    write_tables(
+        Layout.of(config(folder)).table("truth").parent,
+        DatasetTables(sentences, records, truth, objects),
+        config_digest="0",
+        inputs={},
+    )
 
 
-TEXT_COLUMNS = ("raw", "sentence")
+def train(folder: Path) -> tuple[bytes, Path]:
+    """Train the localizer as `ris train-localizer` does; its weights and its curves."""
+    settings = config(folder)
+    train_localizer.run(settings, run="weak")
+    layout = Layout.of(settings)
+    return layout.localizer("weak").read_bytes(), layout.curves("weak", "localizer")
 
 
-def train(folder: Path, **changes: Any) -> None:
-    optimisation = Optimisation(**{**vars(tiny.ADAMW), "learning_rate": 1e-3})
-    settings: dict[str, Any] = {
-        "batches": batches(folder),
-        "loss_weights": WEIGHTS,
-        "optimisation": optimisation,
-        "epochs": 2,
-    }
-    tiny.train(folder, localizer(), **(settings | changes))
+def train_on_masks(folder: Path) -> bytes:
+    """Train the supervised segmentor as `ris train-segmentor` does; its weights."""
+    settings = config(folder)
+    train_segmentor.run(settings, run="supervised")
+    return Layout.of(settings).segmentor("supervised").read_bytes()
 
 
 if __name__ == "__main__":
-    where, kill_at = Path(sys.argv[1]), int(sys.argv[2])
-    source = tiny.Interrupted(batches(where), kill_at, tiny.send(signal.SIGKILL))
-    train(where, batches=source)
+    make, kill_at = train_localizer.expression_batches, int(sys.argv[2])
+    train_localizer.expression_batches = lambda *args, **settings: tiny.Interrupted(  # type: ignore
+        make(*args, **settings), kill_at, tiny.send(signal.SIGKILL)
+    )
+    train(Path(sys.argv[1]))

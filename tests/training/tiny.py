@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import csv
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,7 +45,9 @@ def expressions(images: int = 8) -> list[Expression]:
         for place in range(1 + image_id % 3):
             ref_id = 10 * image_id + place
             colour = COLOURS[(image_id + place) % 4]
-            for number, text in enumerate((f"the {colour} thing", f"{colour} on the {SIDES[place]}")):
+            for number, text in enumerate(
+                (f"the {colour} thing", f"{colour} on the {SIDES[place]}")
+            ):
                 rows.append(
                     Expression(
                         dataset="tiny",
@@ -82,6 +83,7 @@ def batches(rows: Sequence[Expression] | None = None, **changes: Any) -> Express
         "size": (SIDE, SIDE),
         "batch_size": 5,
         "sampling": "expressions",
+        "texts_per_image": 3,
         "distinct_referents": True,
         "negatives": 2,
         "masks": None,
@@ -107,7 +109,7 @@ class Network(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        features = self.dropout(self.encoder(batch.images))
+        features = self.dropout(self.encoder(batch.images))[batch.owner]
         response = torch.einsum("bchw,nc->bnhw", features, self.words(batch.tokens))
         score = self.log_scale.exp() * response.flatten(2).mean(-1)
         target = (batch.text_ids[:, None] == batch.text_ids).float()
@@ -159,6 +161,15 @@ def train(folder: Path, network: nn.Module | None = None, **changes: Any) -> nn.
     network = network or Network()
     fit(network, **(settings | changes))
     return network
+
+
+def curve(path: Path) -> list[dict[str, str]]:
+    """The rows of a curves file without what the clock decides."""
+    with open(path) as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows
+    ]
 
 
 class Interrupted:

@@ -51,7 +51,7 @@ def test_a_package_stands_for_all_its_sources_only(tmp_path: Path) -> None:
 
 def test_a_stage_is_finished_when_all_its_outs_are() -> None:
     stages = {
-        "whole": {"outs": [{"a": {"persist": True}}], "metrics": [{"m": {"cache": False}}]},
+        "whole": {"outs": [{"a": {"persist": True}}], "metrics": [{"m": {"persist": True}}]},
         "half": {"outs": [{"a": {"persist": True}}, {"b": {"persist": True}}]},
     }
     assert finished_stages({"stages": stages}, {"a", "m"}) == ["whole"]

@@ -1,10 +1,5 @@
-"""Nothing half-written is ever read, and nothing written is read differently."""
+"""A table comes back as it was, or is refused by name."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,28 +7,15 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from pycocotools import mask as coco_mask
 
 from pipeline.safety import InputError
 from pipeline.store import (
     TableReader,
-    atomic_folder,
-    atomic_path,
-    digest_file,
-    digest_of,
     is_current,
-    map_encode,
-    read_json,
     read_manifest,
-    read_maps,
     read_table,
-    rle_area,
-    rle_decode,
     rle_encode,
     table_writer,
-    write_json,
-    write_maps,
     write_table,
 )
 from pipeline.store import manifest as manifest_module
@@ -60,108 +42,6 @@ def write(path: Path, image_ids: list[int], **other: object) -> None:
 
 def contents(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
-
-
-# -- atomic writes
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    write_json(path, {"old": 1})
-    with pytest.raises(RuntimeError, match="disk"), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("disk")
-    assert read_json(path) == {"old": 1}
-    assert contents(tmp_path) == ["a.json"]
-
-
-def test_the_temporary_name_is_beside_and_keeps_the_suffix(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "er" / "weights.safetensors"
-    with atomic_path(path) as temporary:
-        assert temporary.parent == path.parent and temporary.suffix == ".safetensors"
-        assert not path.exists()
-        temporary.write_bytes(b"x")
-    assert path.read_bytes() == b"x"
-
-
-def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a"):
-        pass
-
-
-def test_content_is_flushed_before_it_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[str] = []
-    fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), fsync(fd)))
-    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("replace"), replace(a, b)))
-    write_json(tmp_path / "a.json", 1)
-    assert calls == ["fsync", "replace", "fsync"]
-
-
-def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    write_json(path, "old")
-    code = (
-        "import os, signal, sys\n"
-        "from pipeline.store import atomic_path\n"
-        "with atomic_path(sys.argv[1]) as temporary:\n"
-        "    temporary.write_text('half')\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
-    assert done.returncode == -signal.SIGKILL
-    assert read_json(path) == "old"
-
-
-def test_a_folder_appears_whole_and_replaces_the_old(tmp_path: Path) -> None:
-    path = tmp_path / "data"
-    for name in ("first", "second"):
-        with atomic_folder(path) as temporary:
-            (temporary / "sub").mkdir()
-            (temporary / "sub" / name).write_text(name)
-            assert name == "first" or contents(path / "sub") == ["first"]
-    assert contents(path / "sub") == ["second"]
-    with pytest.raises(RuntimeError), atomic_folder(path) as temporary:
-        (temporary / "third").write_text("x")
-        raise RuntimeError
-    assert contents(path) == ["sub"] and contents(tmp_path) == ["data"]
-
-
-# -- JSON and digests
-
-
-def test_json_that_is_none_names_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "bad.json"
-    for data in (b"{", b"\xff\xfe", b"[" * 100_000, b""):
-        path.write_bytes(data)
-        with pytest.raises(InputError, match=r"bad\.json"):
-            read_json(path)
-    with pytest.raises(InputError, match="none"):
-        read_json(tmp_path / "none.json")
-    with pytest.raises(InputError, match="none"):
-        digest_file(tmp_path / "none.json")
-
-
-def test_json_refuses_what_is_no_json(tmp_path: Path) -> None:
-    with pytest.raises(ValueError):
-        write_json(tmp_path / "a.json", {"iou": float("nan")})
-    assert contents(tmp_path) == []
-
-
-def test_a_digest_depends_on_values_only() -> None:
-    assert digest_of({"a": 1, "b": [2]}) == digest_of({"b": [2], "a": 1})
-    assert digest_of({"a": 1}) != digest_of({"a": 2})
-    assert len(digest_of({})) == 16
-
-
-def test_the_digest_of_a_file_is_its_sha256(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    assert digest_file(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
-
-
-# -- tables
 
 
 def test_a_table_comes_back_with_its_manifest(tmp_path: Path) -> None:
@@ -362,105 +242,3 @@ def test_a_table_is_current_for_its_own_config_and_inputs_only(tmp_path: Path) -
     assert not is_current(path, **(same | {"inputs": {"images": "j"}}))
     path.write_bytes(path.read_bytes()[:-1])
     assert not is_current(path, **same)
-
-
-# -- masks
-
-
-@settings(max_examples=100, deadline=None)
-@given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)))
-def test_a_mask_comes_back(mask: np.ndarray) -> None:
-    counts = rle_encode(mask)
-    assert np.array_equal(rle_decode(counts, *mask.shape), mask)
-    assert rle_area(counts, *mask.shape) == mask.sum()
-    assert counts == coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=30), st.integers(1, 20), st.integers(1, 20))
-def test_any_bytes_are_a_whole_mask_or_refused(counts: bytes, height: int, width: int) -> None:
-    try:
-        mask = rle_decode(counts, height, width)
-    except InputError:
-        return
-    again = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    assert coco_mask.area(again) == mask.sum() and mask.shape == (height, width)
-
-
-def test_run_lengths_of_another_size_are_refused() -> None:
-    """pycocotools itself would return memory that it never wrote."""
-    counts = rle_encode(np.ones((3, 3), dtype=bool))
-    for size in ((5, 5), (2, 2), (3, 4)):
-        with pytest.raises(InputError, match="do not fill"):
-            rle_decode(counts, *size)
-
-
-def test_only_bool_masks_are_encoded() -> None:
-    with pytest.raises(TypeError, match="uint8"):
-        rle_encode(np.full((2, 2), 255, dtype=np.uint8))
-
-
-# -- maps
-
-
-def keys(count: int) -> dict[str, np.ndarray | list]:
-    ids = np.arange(count)
-    return {
-        "dataset": ["toy"] * count,
-        "split": ["train"] * count,
-        "image_id": ids // 3,
-        "ref_id": ids,
-        "sent_id": ids,
-    }
-
-
-def test_maps_come_back_by_image(tmp_path: Path) -> None:
-    path = tmp_path / "r.parquet"
-    rng = np.random.default_rng(0)
-    maps = [rng.normal(size=(4 + i % 2, 5)).astype(np.float16) for i in range(1100)]
-    write_maps(path, keys(1100), iter(maps), config_digest="c", inputs={})
-    found = list(read_maps(path))
-    assert [columns["ref_id"] for columns, _ in found][:2] == [[0, 1, 2], [3, 4, 5]]
-    back = [item for _, group in found for item in group]
-    assert len(back) == 1100
-    assert all(
-        a.dtype == np.float16 and np.array_equal(a, b) for a, b in zip(back, maps, strict=True)
-    )
-
-
-def test_maps_are_made_as_they_are_written(tmp_path: Path) -> None:
-    """At most a row group of them is alive."""
-    alive = [0, 0]
-
-    class Counted(np.ndarray):
-        def __del__(self) -> None:
-            alive[0] -= 1
-
-    def made() -> object:
-        for _ in range(3000):
-            alive[0] += 1
-            alive[1] = max(alive)
-            yield np.zeros((2, 2), np.float16).view(Counted)
-
-    write_maps(tmp_path / "r.parquet", keys(3000), made(), config_digest="c")
-    assert alive[1] <= 2 * 512 + 8
-
-
-@pytest.mark.parametrize("count", [2, 4])
-def test_as_many_maps_as_keys(tmp_path: Path, count: int) -> None:
-    maps = [np.zeros((2, 2), np.float32)] * count
-    with pytest.raises(ValueError, match=r"lengths|more maps"):
-        write_maps(tmp_path / "r.parquet", keys(3), maps, config_digest="c")
-    assert contents(tmp_path) == []
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
-def test_a_map_that_is_not_finite_is_refused(value: float) -> None:
-    with pytest.raises(InputError, match="diverged"):
-        map_encode(np.full((2, 2), value, dtype=np.float32))
-
-
-def test_json_is_written_as_people_read_it(tmp_path: Path) -> None:
-    write_json(tmp_path / "a.json", {"b": "ü", "a": 1})
-    text = (tmp_path / "a.json").read_text(encoding="utf-8")
-    assert text == '{\n  "b": "ü",\n  "a": 1\n}\n' and json.loads(text)

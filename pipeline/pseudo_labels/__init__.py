@@ -1,0 +1,30 @@
+"""From response maps to the masks that a segmentor learns: refiners, applied as a list in order."""
+
+from pipeline.pseudo_labels.crf import Crf, CrfKernels
+from pipeline.pseudo_labels.prms import Prms
+from pipeline.pseudo_labels.proposal_snap import ProposalSnap
+from pipeline.pseudo_labels.refiner import Refiner, refine_image, refine_images
+from pipeline.pseudo_labels.state import ReferentState, normalised_maps
+from pipeline.pseudo_labels.threshold import Threshold
+
+# name in the configuration's ``pseudo_labels.refine`` -> class
+REFINERS: dict[str, type[Refiner]] = {
+    "prms": Prms,
+    "threshold": Threshold,
+    "crf": Crf,
+    "proposal_snap": ProposalSnap,
+}
+
+__all__ = [
+    "REFINERS",
+    "Crf",
+    "CrfKernels",
+    "Prms",
+    "ProposalSnap",
+    "ReferentState",
+    "Refiner",
+    "Threshold",
+    "normalised_maps",
+    "refine_image",
+    "refine_images",
+]

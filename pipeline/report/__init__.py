@@ -1,0 +1,1 @@
+"""The report: every number of ``results/`` as tables, charts, pictures and one HTML page."""

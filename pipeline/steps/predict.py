@@ -1,0 +1,139 @@
+"""``ris predict``: what a trained run sees in one image, for one or more expressions."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import Config, run_config
+from pipeline.evaluation import binarise_logits, convention
+from pipeline.inference import Viewer, device_of
+from pipeline.layout import Layout
+from pipeline.report import overlay
+from pipeline.runs import owner
+from pipeline.safety import InputError, checked_text, open_image
+from pipeline.steps.networks import build_segmentor
+from pipeline.steps.segment import confidence
+from pipeline.store import atomic_path, rle_encode, write_json
+from pipeline.training.weights import load_weights
+
+MAX_PIXELS = 1 << 26  # of the image
+MAX_LOGITS = 1 << 28  # pixels times expressions that are held at once: 1 GiB
+SMALLEST_OVERLAY = 320  # pixels of its longer side: smaller images are enlarged
+SLUG_LENGTH = 40
+
+
+def run(config: Config, *, run: str, image: Path, expressions: list[str], output: Path) -> None:
+    """Write a mask and an overlay for each expression, and ``predictions.json`` about all.
+
+    The image is turned as its camera's note says, and everything is in pixels of the turned image.
+    Other files in ``output`` stay as they are. :class:`InputError` for an expression without words
+    or too long, a file that is no image or too large, or a run that is not trained yet.
+    """
+    settings = run_config(config, run)
+    texts = [
+        checked_text(text, f"expression {number}") for number, text in enumerate(expressions, 1)
+    ]
+    if not texts:
+        raise InputError("predict: give at least one expression, in quotes")
+    picture = open_image(image, MAX_PIXELS)
+    most = MAX_LOGITS // (picture.shape[0] * picture.shape[1])
+    if len(texts) > most:
+        raise InputError(
+            f"{image}: {len(texts)} expressions of a picture of this size need too much memory; "
+            f"ask for at most {most} at a time, or make it smaller"
+        )
+    weights = Layout.of(config).segmentor(owner(config, run, "train_segmentor"))
+    if not weights.is_file():
+        raise InputError(f"{weights}: run {run!r} has no trained segmentor yet; `make run` first")
+    network = build_segmentor(settings)
+    load_weights(network, weights)
+    viewer = Viewer(
+        network,
+        size=settings.encoder.image_size,
+        device=device_of(config.machine.accelerator),
+        images_per_batch=1,
+    )
+    (logits,) = viewer.segment([(picture, texts)], total=1, title=f"predict {run}")
+    rule = convention(settings.evaluation.convention).binarise
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{output}: cannot be a folder to write to ({error.strerror})") from None
+    found = []
+    for number, (text, one) in enumerate(zip(texts, logits, strict=True), 1):
+        mask = binarise_logits(one, rule)
+        y, x = divmod(int(one.argmax()), one.shape[1])
+        stem = f"{number:02d}-{slug(text)}"
+        record = {
+            "expression": text,
+            "score": round(confidence(one, mask), 4),
+            "peak": [x, y],
+            "box": box_of(mask),
+            "rle": {"size": list(mask.shape), "counts": rle_encode(mask).decode("ascii")},
+            "mask": f"{stem}-mask.png",
+            "overlay": f"{stem}-overlay.png",
+            "image": str(image),
+            "height": mask.shape[0],
+            "width": mask.shape[1],
+        }
+        _write(output / record["mask"], overlay.encoded(mask, "png"))
+        drawn = draw_overlay(picture, mask, peak=(x, y), text=text)
+        _write(output / record["overlay"], overlay.encoded(drawn, "png"))
+        found.append(record)
+    # Last, so that what it names is there.
+    write_json(output / "predictions.json", found)
+    print(_summary(found, output))
+
+
+def slug(text: str) -> str:
+    """The expression as part of a file name: a-z, 0-9 and dashes; never empty."""
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower())[:SLUG_LENGTH].strip("-")
+    return words or "expression"
+
+
+def box_of(mask: NDArray[np.bool_]) -> list[int] | None:
+    """x, y, width and height in pixels of the box around a mask; None around nothing."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    x, y = int(columns[0]), int(rows[0])
+    return [x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1]
+
+
+def draw_overlay(
+    picture: NDArray[np.uint8], mask: NDArray[np.bool_], *, peak: tuple[int, int], text: str
+) -> NDArray[np.uint8]:
+    """The image with its mask, peak and sentence; a small image is enlarged first."""
+    side = max(SMALLEST_OVERLAY, *picture.shape[:2])
+    drawn = overlay.tinted(
+        overlay.fitted(picture, side), overlay.fitted_mask(mask, side), overlay.PREDICTION
+    )
+    place = overlay.fitted_point(*peak, picture.shape, side)
+    drawn = overlay.with_peak(drawn, *place)
+    return overlay.captioned(
+        drawn, text, width=SMALLEST_OVERLAY, text_size=max(14, drawn.shape[1] // 32)
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)
+
+
+def _summary(found: list[dict[str, Any]], output: Path) -> str:
+    """One line an expression, and where it all lies."""
+    lines = [f"{'score':>5}  {'share':>6}  {'peak':>11}  {'mask':40}  expression"]
+    for record in found:
+        box = record["box"]
+        x, y = record["peak"]
+        share = "none" if box is None else f"{box[2]}x{box[3]}"
+        lines.append(
+            f"{record['score']:5.2f}  {share:>6}  {f'{x}, {y}':>11}  {record['mask']:40}  "
+            f"{record['expression']}"
+        )
+    return "\n".join([*lines, f"written to {output}: {2 * len(found)} pictures, predictions.json"])
