@@ -113,7 +113,7 @@ rule pretrain:
         flow.benchmark("pretrain")
     conda:
         "envs/pipeline.yaml"
-    threads: training_threads
+    threads: flow.config.machine.pretraining_threads
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=240,

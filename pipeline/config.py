@@ -37,6 +37,7 @@ class Paths(Section):
 class Machine(Section):
     """What the machine offers; no learned number depends on it but for the order of sums."""
 
+    pretraining_threads: Count
     training_threads: Count
     shards: Count
     accelerator: Literal["auto", "cpu", "gpu"]
@@ -224,6 +225,7 @@ class TrisLocalizer(Section):
     cosine_ceiling: Share
     loss_weights: LossWeights
     loss_starts: LossStarts
+    mirror: bool
     training: Training
 
     @property

@@ -34,16 +34,18 @@ class Viewer:
         network: has `encoder`, `encode(images)` and `respond` or `segment`.
         size: side in pixels of the square that images are resized to.
         images_per_batch: images that are encoded together.
+        bf16: whether to compute in bfloat16 (autocast), as networks trained so expect.
     """
 
     def __init__(
-        self, network: nn.Module, *, size: int, device: torch.device, images_per_batch: int
+        self, network: nn.Module, *, size: int, device: torch.device, images_per_batch: int, bf16: bool
     ) -> None:
         self._network: Any = network.eval().to(device)
         self._network.to(memory_format=torch.channels_last)
         self._size = (size, size)
         self._device = device
         self._images_per_batch = images_per_batch
+        self._bf16 = bf16
         encoder = self._network.encoder
         self._mean = torch.tensor(encoder.mean, device=device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(encoder.std, device=device).view(1, 3, 1, 1) * 255
@@ -54,7 +56,8 @@ class Viewer:
     ) -> Iterator[NDArray[np.float32]]:
         """Image after image, the raw responses (N, h, w) of its N expressions."""
         for features, tokens, owner, sizes in self._encoded(items, total, title):
-            maps = self._network.respond(features, tokens, owner)[:, 0].float().cpu()
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+                maps = self._network.respond(features, tokens, owner)[:, 0].float().cpu()
             for index in range(len(sizes)):
                 yield maps[(owner == index).cpu()].numpy()
 
@@ -64,7 +67,8 @@ class Viewer:
     ) -> Iterator[NDArray[np.float32]]:
         """Image after image, the logits (N, H, W) of its N expressions at the image's size."""
         for features, tokens, owner, sizes in self._encoded(items, total, title):
-            logits = self._network.segment(features, tokens, owner, self._size).float()
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+                logits = self._network.segment(features, tokens, owner, self._size).float()
             for index, size in enumerate(sizes):
                 mine = logits[owner == index]
                 if size != self._size:
@@ -87,15 +91,15 @@ class Viewer:
                     device=self._device,
                 )
                 tokens = self._network.encoder.tokenize(texts).to(self._device)
-                features = self._network.encode(
-                    images.contiguous(memory_format=torch.channels_last)
-                )
+                images = images.contiguous(memory_format=torch.channels_last)
+                with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+                    features = self._network.encode(images)
                 yield features, tokens, owner, [image.shape[:2] for image, _ in batch]
                 bar.update(len(batch))
 
     def _prepared(self, image: NDArray[np.uint8]) -> Tensor:
         """(1, 3, size, size), normalised for the encoder."""
-        pixels = torch.tensor(image, device=self._device).permute(2, 0, 1)[None].float()
+        pixels = torch.tensor(np.ascontiguousarray(image), device=self._device).permute(2, 0, 1)[None].float()
         if pixels.shape[-2:] != self._size:
             pixels = functional.interpolate(
                 pixels, self._size, mode="bilinear", align_corners=False, antialias=True

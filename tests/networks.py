@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -66,6 +67,7 @@ def localizer(**options: Any) -> TrisLocalizer:
         "prompt_texts": "batch",
         "levels": (-1,),
         "coordinates": False,
+        "projection": "random",
         "positives": "text",
         "same_image": "negative",
         "focal_power": 3.0,
@@ -91,8 +93,13 @@ def segmentor(**options: Any) -> TrisSegmentor:
     return TrisSegmentor(**(settings | options))
 
 
-def batch(rows: int, *, seed: int = 0, side: int = SIDE) -> Batch:
-    """Random images, each with another text and two negatives; a mask of one quarter each."""
+def batch(rows: int, *, images: int | None = None, seed: int = 0, side: int = SIDE) -> Batch:
+    """Random images, each with another text and two negatives; a mask of one quarter each.
+
+    With fewer `images` than rows, neighbouring rows share one and speak of the same referent.
+    """
+    images = images or rows
+    owner = torch.arange(rows) * images // rows
     generator = torch.Generator().manual_seed(seed)
     tokens = vocabulary().encode(TEXTS, CONTEXT)
     ids = torch.arange(rows) % len(TEXTS)
@@ -101,12 +108,19 @@ def batch(rows: int, *, seed: int = 0, side: int = SIDE) -> Batch:
         top, left = (row % 2) * side // 2, (row // 2 % 2) * side // 2
         masks[row, 0, top : top + side // 2, left : left + side // 2] = 1
     return Batch(
-        images=torch.randn(rows, 3, side, side, generator=generator),
+        images=torch.randn(images, 3, side, side, generator=generator),
+        owner=owner,
         tokens=tokens[ids],
         text_ids=ids,
-        image_ids=torch.arange(rows),
-        ref_ids=torch.arange(rows),
+        image_ids=owner,
+        ref_ids=owner,
         negatives=torch.stack([tokens[(ids + 1) % 6], tokens[(ids + 2) % 6]], dim=1),
         masks=masks,
         seed=0,
     )
+
+
+def repeated(shared: Batch) -> Batch:
+    """The same rows, each with a copy of its image to itself."""
+    rows = len(shared.owner)
+    return dataclasses.replace(shared, images=shared.images[shared.owner], owner=torch.arange(rows))

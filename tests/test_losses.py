@@ -14,14 +14,18 @@ from pipeline import losses
 
 # row 1: row 0's text elsewhere; row 2: another sentence of row 0's referent; row 3: a neighbour
 ROWS = {
+    "owner": torch.arange(4),
     "text_ids": torch.tensor([5, 5, 6, 7]),
     "image_ids": torch.tensor([1, 2, 1, 1]),
     "ref_ids": torch.tensor([10, 20, 10, 11]),
 }
 
 
-def pairs(rule: losses.PositiveRule) -> set[tuple[int, int]]:
-    positive, counted = losses.positives(**ROWS, rule=rule, same_image="negative")
+def pairs(rule: losses.PositiveRule, *, images: int = 4, **changes: Tensor) -> set[tuple[int, int]]:
+    positive, counted = losses.positives(
+        **(ROWS | changes), images=images, rule=rule, same_image="negative"
+    )
+    assert positive.shape == (images, 4)
     assert counted.all()
     return {(i, j) for i, j in positive.nonzero().tolist()}
 
@@ -37,9 +41,11 @@ def test_positive_pairs_by_rule() -> None:
 
 def test_the_same_ref_id_in_two_images_is_no_positive_pair() -> None:
     positive, _ = losses.positives(
+        torch.arange(2),
         torch.tensor([1, 2]),
         torch.tensor([1, 2]),
         torch.tensor([9, 9]),
+        images=2,
         rule="referent",
         same_image="negative",
     )
@@ -47,17 +53,56 @@ def test_the_same_ref_id_in_two_images_is_no_positive_pair() -> None:
 
 
 def test_texts_of_a_neighbour_in_the_image_can_be_ignored() -> None:
-    positive, counted = losses.positives(**ROWS, rule="referent", same_image="ignore")
+    positive, counted = losses.positives(**ROWS, images=4, rule="referent", same_image="ignore")
     assert not counted[0, 3] and not counted[3, 2]
     assert counted[1].all()
     assert counted[positive].all()
 
 
+def test_all_texts_of_an_image_are_its_own_by_any_rule() -> None:
+    # image 0 has texts 0, 2 and 3, of two referents; image 1 has text 1, the same words as text 0
+    owner = torch.tensor([0, 1, 0, 0])
+    own = {(0, 0), (1, 1), (0, 2), (0, 3)}
+    assert pairs("identity", images=2, owner=owner) == own
+    assert pairs("text", images=2, owner=owner) == own | {(0, 1), (1, 0)}
+    assert pairs("referent", images=2, owner=owner) == own | {(0, 1), (1, 0)}
+
+
+def test_an_image_twice_in_the_batch_is_ignored_or_negative_for_its_other_referents() -> None:
+    # as above, but text 3 has a copy of the image to itself
+    owner = torch.tensor([0, 1, 0, 2])
+    positive, counted = losses.positives(
+        **(ROWS | {"owner": owner}), images=3, rule="referent", same_image="ignore"
+    )
+    assert positive.tolist() == [
+        [True, True, True, False],
+        [True, True, False, False],
+        [False, False, False, True],
+    ]
+    assert (~counted).nonzero().tolist() == [[0, 3], [2, 0], [2, 2]]
+
+
+@pytest.mark.parametrize("rule", ["identity", "text", "referent"])
+def test_a_pair_is_positive_if_it_is_for_any_text_of_the_image(rule: losses.PositiveRule) -> None:
+    generator = torch.Generator().manual_seed(0)
+    owner = torch.randint(5, (20,), generator=generator)
+    texts, refs = torch.randint(12, (2, 20), generator=generator)
+    images = owner % 4  # images 0 and 4 are the same picture
+    shared, _ = losses.positives(
+        owner, texts, images, refs, images=5, rule=rule, same_image="negative"
+    )
+    alone, _ = losses.positives(
+        torch.arange(20), texts, images, refs, images=20, rule=rule, same_image="negative"
+    )
+    for image in range(5):
+        assert torch.equal(shared[image], alone[owner == image].any(dim=0))
+
+
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(ValueError, match="rule"):
-        losses.positives(**ROWS, rule="image", same_image="negative")  # type: ignore[arg-type]
+        losses.positives(**ROWS, images=4, rule="image", same_image="negative")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="same_image"):
-        losses.positives(**ROWS, rule="text", same_image="drop")  # type: ignore[arg-type]
+        losses.positives(**ROWS, images=4, rule="text", same_image="drop")  # type: ignore[arg-type]
 
 
 def test_soft_margin_is_torchs_when_all_pairs_count() -> None:
@@ -76,6 +121,58 @@ def test_uncounted_pairs_get_no_gradient() -> None:
     assert loss.item() == pytest.approx(math.log(2))
     assert score.grad is not None and score.grad[0, 1] == 0
     assert score.grad[0, 0] < 0 < score.grad[1, 0]
+
+
+OWNER = torch.tensor([0, 0, 1])
+SCORE = torch.tensor([[1.0, -0.5, 0.3], [0.2, 0.7, 2.0]])
+
+
+def test_contrast_by_hand() -> None:
+    own = losses.own_pairs(OWNER, 2)
+    assert own.tolist() == [[True, True, False], [False, False, True]]
+    (a, b, c), (d, e, f) = SCORE.exp().tolist()
+    right = [
+        a / (a + d), b / (b + e), f / (f + c),  # a text picks its image
+        a / (a + c), b / (b + c), f / (f + d + e),  # an image picks a text, other own ones aside
+    ]  # fmt: skip
+    loss = losses.contrast(SCORE, own, own, torch.ones_like(own))
+    assert loss.item() == pytest.approx(-sum(math.log(share) for share in right) / 6, rel=1e-6)
+
+
+def test_contrast_with_one_text_an_image_is_clips_loss() -> None:
+    score = torch.randn(5, 5, generator=torch.Generator().manual_seed(0))
+    own = torch.eye(5, dtype=torch.bool)
+    target = torch.arange(5)
+    expected = functional.cross_entropy(score, target) + functional.cross_entropy(score.t(), target)
+    found = losses.contrast(score, own, own, torch.ones_like(own))
+    torch.testing.assert_close(found, expected / 2)
+
+
+def test_contrast_spares_true_and_uncounted_pairs_and_dwells_on_the_hardest() -> None:
+    score = SCORE.clone().requires_grad_()
+    own = losses.own_pairs(OWNER, 2)
+    positive, counted = own.clone(), torch.ones_like(own)
+    positive[0, 2], counted[1, 0] = True, False
+    losses.contrast(score, own, positive, counted).backward()
+    assert score.grad is not None
+    assert score.grad[0, 2] == 0 and score.grad[1, 0] == 0
+    # pair (0, 0) has no rival left: neither text 2 nor image 1
+    assert score.grad[0, 0].abs() < 1e-6
+    assert score.grad[0, 1] < 0 < score.grad[1, 1]
+
+    score = torch.tensor([[2.0, 1.9, -3.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]], requires_grad=True)
+    own = torch.eye(3, dtype=torch.bool)
+    losses.contrast(score, own, own, torch.ones_like(own)).backward()
+    assert score.grad is not None and score.grad[0, 1] > 50 * score.grad[0, 2] > 0
+
+
+def test_contrast_without_rivals_costs_nothing() -> None:
+    own = torch.ones(1, 3, dtype=torch.bool)
+    score = torch.zeros(1, 3, requires_grad=True)
+    loss = losses.contrast(score, own, own, own)
+    loss.backward()
+    assert loss.item() == 0
+    assert score.grad is not None and (score.grad == 0).all()
 
 
 def test_image_score_by_hand() -> None:
@@ -143,6 +240,7 @@ def test_nothing_finite_gives_nan(extreme: float) -> None:
     mask = torch.zeros(1, 1, 2, 2)
     total = (
         losses.multi_label_soft_margin(score, own, torch.ones_like(own))
+        + losses.contrast(score, own, own, torch.ones_like(own))
         + losses.mask_cross_entropy(logits, mask)
         + losses.dice(logits, mask)
     )

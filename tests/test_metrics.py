@@ -17,7 +17,11 @@ from pipeline.metrics import Ratio
 PAIRS = st.tuples(st.integers(1, 4), st.integers(1, 7), st.integers(1, 7)).flatmap(
     lambda shape: st.tuples(hnp.arrays(np.bool_, shape), hnp.arrays(np.bool_, shape))
 )
-IOUS = hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1))
+IOUS = hnp.arrays(
+    np.float64,
+    st.integers(1, 30),
+    elements=st.one_of(st.floats(0, 1), st.sampled_from(metrics.PRECISIONS)),
+)
 
 
 def mask(*rows: str) -> np.ndarray:
@@ -148,6 +152,12 @@ def test_averages_do_not_depend_on_order(iou: np.ndarray, random: Random) -> Non
         lambda i: metrics.mean_of_means(iou[i], groups[i]),
     ):
         assert average(order).percent() == pytest.approx(average(np.arange(len(iou))).percent())
+
+
+def test_precision_at_its_threshold() -> None:
+    iou = [0.3, 0.5, 0.7, 0.9]
+    assert metrics.precision_at(iou, 0.7, strict=False).percent() == 50
+    assert metrics.precision_at(iou, 0.7, strict=True).percent() == 25
 
 
 def test_mean_of_means_counts_each_group_once() -> None:

@@ -11,6 +11,7 @@ from pipeline.records import Batch, Expression
 def batch(**other: object) -> Batch:
     values: dict[str, object] = {
         "images": torch.zeros(2, 3, 4, 4),
+        "owner": torch.tensor([0, 1]),
         "tokens": torch.ones(2, 5, dtype=torch.int64),
         "text_ids": torch.tensor([0, 1]),
         "image_ids": torch.tensor([7, 7]),

@@ -18,7 +18,7 @@ import open_clip
 import torch
 from open_clip import constants
 from open_clip.tokenizer import SimpleTokenizer
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from pipeline.encoders import resnet, text, vit
@@ -189,7 +189,8 @@ class OpenClipEncoder(Encoder):
             path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         weights = {key: value.contiguous() for key, value in self.clip.state_dict().items()}
         with atomic_path(folder / WEIGHTS_FILE) as path:
-            save_file(weights, path)
+            # not `save_file`, which makes a file that only its owner can read
+            path.write_bytes(save(weights))
 
     def _vit_levels(self, patches: Tensor) -> list[Tensor]:
         return vit.resampled_pyramid(patches) if self._vit_pyramid else [patches]

@@ -87,7 +87,7 @@ def noun_phrase(
 
 def _naming(subset: tuple[str, ...]) -> float:
     """People nearly always say what a thing is ("the red star"), seldom just "the red one"."""
-    return 8.0 if "shape" in subset else 1.0
+    return (8.0 if "shape" in subset else 1.0) * (1 + len(subset))
 
 
 def _appearance(options: Sequence[tuple[tuple[str, ...], Indices]], me: int) -> list[Meaning]:
@@ -96,11 +96,6 @@ def _appearance(options: Sequence[tuple[tuple[str, ...], Indices]], me: int) -> 
         Meaning("appearance", s, weight=_naming(s))
         for s in unique
     ]
-
-
-def _weight(subset: tuple[str, ...], needed: bool) -> float:
-    """Prefers a named shape, and sentences whose second half is needed."""
-    return _naming(subset) * (2.0 if needed else 1.0)
 
 
 def _position(
@@ -114,7 +109,7 @@ def _position(
     }
     places["middle",] = facts.middle()
     for subset, same in options:
-        weight = _weight(subset, needed=len(same) > 1)
+        weight = _naming(subset)
         for place, verdict in places.items():
             if verdict.names(me, same):
                 rarity = 2.0 if place[0] != "side" else 1.0
@@ -142,7 +137,7 @@ def _relation(
         named = [s for s in named if len(s) <= shortest + 1 and "shape" in s] or named[:1]
         verdicts = {r: facts.relation(r, anchor) for r in phrases.RELATIONS if r != "closest"}
         for subset, same in options:
-            weight = _weight(subset, needed=len(same) > 1)
+            weight = _naming(subset)
             for relation in phrases.RELATIONS:
                 if relation == "closest":
                     true = facts.closest(anchor, same) == me

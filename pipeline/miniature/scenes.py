@@ -204,17 +204,29 @@ def make_object(
     )
 
 
+def muted(rng: np.random.Generator) -> Rgb:
+    """A background colour: like any colour, but greyer, as rooms and landscapes are."""
+    colour = any_colour(rng)
+    grey = (colour[0] + colour[1] + colour[2]) / 3
+    keep = uniform(rng, 0.2, 0.7)
+    return (
+        grey + keep * (colour[0] - grey),
+        grey + keep * (colour[1] - grey),
+        grey + keep * (colour[2] - grey),
+    )
+
+
 def make_background(rng: np.random.Generator, settings: SceneSettings) -> Background:
     """A background; the number of fragments varies around ``settings.clutter``."""
     return Background(
         kind=pick(rng, ("noise", "noise", "planks", "tiles")),
-        colours=(any_colour(rng), any_colour(rng), any_colour(rng)),
+        colours=(muted(rng), muted(rng), muted(rng)),
         turn=int(rng.integers(ANGLE_STEPS)),
         period=uniform(rng, 9, 26),
         light_turn=int(rng.integers(ANGLE_STEPS)),
-        light=uniform(rng, 0.1, 0.5),
+        light=uniform(rng, 0.1, 0.4),
         clutter=int(rng.integers(settings.clutter // 2, settings.clutter * 3 // 2 + 1)),
-        blur=uniform(rng, 0.0, 0.7),
+        blur=uniform(rng, 0.0, 0.6),
         noise=uniform(rng, 0.35, 1.0) * settings.noise,
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
 from pipeline import config as schema
+from pipeline.inference import device_of
 from pipeline.layout import Layout
 from pipeline.runs import step_settings
 from pipeline.steps.inputs import expressions_of, images_of, pictures_of
@@ -17,6 +18,7 @@ from pipeline.training.batches import BatchSource, ExpressionBatches
 from pipeline.training.loop import fit
 from pipeline.training.masks import MaskTable
 from pipeline.training.optimisation import Optimisation
+from pipeline.training.precision import Precision, resolve_precision
 
 if TYPE_CHECKING:
     from pipeline.encoders import Encoder
@@ -36,6 +38,12 @@ def optimisation_of(section: schema.Optimisation, *, encoder: bool) -> Optimisat
         warmup_steps=section.warmup_steps,
         clip_norm=section.clip_norm,
     )
+
+
+def computes_in_bf16(accelerator: Literal["auto", "cpu", "gpu"], precision: Precision) -> bool:
+    """Whether a network of this precision is trained, and so used, in bfloat16 on this machine."""
+    kind = "gpu" if device_of(accelerator).type == "cuda" else "cpu"
+    return resolve_precision(precision, kind) == "bf16"
 
 
 def expression_batches(
@@ -83,6 +91,7 @@ def train(
     output: Path,
     curves: Path,
     encoder: bool,
+    threads: int,
 ) -> None:
     """Train, resuming an interrupted run of the same settings and inputs."""
     layout = Layout.of(config)
@@ -103,7 +112,7 @@ def train(
         channels_last=True,
         accelerator=config.machine.accelerator,
         devices=config.machine.devices,
-        threads=config.machine.training_threads,
+        threads=threads,
         seed=config.seed,
         run_key=key,
         checkpoints=layout.checkpoints(run, stage, key),

@@ -11,7 +11,7 @@ from pipeline.localizers import LOCALIZERS
 from pipeline.segmentors import SEGMENTORS
 from pipeline.steps.inputs import encoder_of
 
-NOT_THE_NETWORK = {"method", "supervision", "training", "loss_weights", "loss_starts"}
+NOT_THE_NETWORK = {"method", "supervision", "training", "loss_weights", "loss_starts", "mirror"}
 
 
 def build_localizer(config: Config, *, with_critic: bool) -> nn.Module:

@@ -16,6 +16,7 @@ from pipeline.layout import Layout
 from pipeline.report import overlay
 from pipeline.runs import owner
 from pipeline.safety import InputError, checked_text, open_image
+from pipeline.steps.fitting import computes_in_bf16
 from pipeline.steps.networks import build_segmentor
 from pipeline.steps.segment import confidence
 from pipeline.store import atomic_path, rle_encode, write_json
@@ -57,6 +58,7 @@ def run(config: Config, *, run: str, image: Path, expressions: list[str], output
         size=settings.encoder.image_size,
         device=device_of(config.machine.accelerator),
         images_per_batch=1,
+        bf16=computes_in_bf16(config.machine.accelerator, settings.segmentor.training.precision),
     )
     (logits,) = viewer.segment([(picture, texts)], total=1, title=f"predict {run}")
     rule = convention(settings.evaluation.convention).binarise

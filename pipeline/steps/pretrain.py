@@ -62,6 +62,7 @@ def run(config: Config) -> None:
         output=learned,
         curves=files["curves"],
         encoder=False,
+        threads=config.machine.pretraining_threads,
     )
     encoder.save(layout.small_clip)
     learned.unlink()

@@ -10,6 +10,7 @@ from pipeline.inference import Viewer, device_of
 from pipeline.layout import Layout
 from pipeline.runs import owner, step_settings
 from pipeline.steps.inputs import by_image, columns_of, expressions_of, images_of, pictures_of
+from pipeline.steps.fitting import computes_in_bf16
 from pipeline.steps.networks import build_segmentor
 from pipeline.store import digest_of, rle_encode, table_writer
 from pipeline.training.weights import load_weights
@@ -30,6 +31,7 @@ def run(config: Config, *, run: str) -> None:
         size=settings.encoder.image_size,
         device=device_of(config.machine.accelerator),
         images_per_batch=config.machine.evaluation_batch,
+        bf16=computes_in_bf16(config.machine.accelerator, settings.segmentor.training.precision),
     )
     groups = list(by_image(expressions))
     items = ((pictures.load(images[image]), [e.text for e in group]) for image, group in groups)

@@ -33,4 +33,5 @@ def run(config: Config, *, run: str) -> None:
         output=layout.localizer(run),
         curves=layout.curves(run, "localizer"),
         encoder=True,
+        threads=config.machine.training_threads,
     )

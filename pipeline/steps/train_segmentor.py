@@ -46,4 +46,5 @@ def run(config: Config, *, run: str) -> None:
         output=layout.segmentor(run),
         curves=layout.curves(run, "segmentor"),
         encoder=True,
+        threads=config.machine.training_threads,
     )

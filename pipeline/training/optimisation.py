@@ -95,12 +95,14 @@ def build_optimiser(network: nn.Module, optimisation: Optimisation) -> Optimizer
     """The optimiser over `parameter_groups`. Its learning rates are set by `set_learning_rate`."""
     groups = parameter_groups(network, optimisation)
     rate = optimisation.learning_rate
-    # one fused kernel a group: a loop over some 200 small tensors costs milliseconds a step
+    # One fused kernel a group: a loop over some 200 small tensors costs milliseconds a step. The
+    # training library cannot clip under it.
+    fused = optimisation.clip_norm is None
     if optimisation.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=rate, fused=True)
+        return torch.optim.AdamW(groups, lr=rate, fused=fused)
     if optimisation.optimiser == "adam":
-        return torch.optim.Adam(groups, lr=rate, fused=True)
-    return torch.optim.SGD(groups, lr=rate, momentum=optimisation.momentum, fused=True)
+        return torch.optim.Adam(groups, lr=rate, fused=fused)
+    return torch.optim.SGD(groups, lr=rate, momentum=optimisation.momentum, fused=fused)
 
 
 def set_learning_rate(

@@ -68,22 +68,22 @@ def parse_jobs(text: str) -> list[Job]:
     return [job for job in jobs if job.rule != "all"]
 
 
-def stages_of(jobs: list[Job], *, metrics: str, root: Path) -> dict[str, Any]:
+def stages_of(jobs: list[Job], *, metrics: str) -> dict[str, Any]:
     """The stages of dvc.yaml in the order of the flow. ``metrics``: the quality ladder's file."""
     steps = list(STEP_KEYS)
     ordered = sorted(jobs, key=lambda job: (steps.index(job.rule), job.stage, job.outputs))
     grouped: dict[str, list[Job]] = {}
     for job in ordered:
         grouped.setdefault(job.stage, []).append(job)
-    return {name: _stage(group, metrics, root) for name, group in grouped.items()}
+    return {name: _stage(group, metrics) for name, group in grouped.items()}
 
 
-def _stage(group: list[Job], metrics: str, root: Path) -> dict[str, Any]:
+def _stage(group: list[Job], metrics: str) -> dict[str, Any]:
     outputs = [path for job in group for path in job.outputs]
     keys = {*STEP_KEYS[group[0].rule], *(["runs"] if "run" in group[0].wildcards else [])}
     stage: dict[str, Any] = {
         "cmd": f"snakemake --cores all {' '.join(outputs)}",
-        "deps": whole_packages({path for job in group for path in job.inputs}, root),
+        "deps": rooms_of({path for job in group for path in job.inputs}),
         "params": [{"config.yaml": sorted(keys)}],
         "outs": [{path: {"persist": True}} for path in outputs if path != metrics],
     }
@@ -92,22 +92,23 @@ def _stage(group: list[Job], metrics: str, root: Path) -> dict[str, Any]:
     return stage
 
 
-def whole_packages(paths: set[str], root: Path) -> list[str]:
-    """``paths``, sorted, with the folder of a package in place of all its sources."""
-    left = set(paths)
-    for package in {Path(path).parent for path in paths if path.endswith(".py")}:
-        sources = {file.relative_to(root).as_posix() for file in (root / package).rglob("*.py")}
-        if sources <= paths:
-            left.add(package.as_posix())
-    folders = {Path(path) for path in left}
-    left = {path for path in left if folders.isdisjoint(Path(path).parents)}
-    return sorted(left)
+def rooms_of(paths: set[str]) -> list[str]:
+    """``paths``, sorted, with the room (``pipeline/<folder>``) in place of its source files.
+
+    Coarser than the rules' own inputs, so that dvc.yaml outlives most edits: where DVC asks for a
+    step too often, Snakemake finds that nothing is to be done. The steps stay apart.
+    """
+    found = set()
+    for path in paths:
+        parts = Path(path).parts
+        is_in_room = path.endswith(".py") and len(parts) > 2 and parts[1] != "steps"
+        found.add("/".join(parts[:2]) if is_in_room else path)
+    return sorted(found)
 
 
-def description(jobs: list[Job], *, metrics: str, root: Path = Path(".")) -> str:
-    """The text of dvc.yaml for the jobs of a forced dry run in ``root``."""
-    stages = stages_of(jobs, metrics=metrics, root=root)
-    content = {"stages": stages, "plots": _plots(jobs)}
+def description(jobs: list[Job], *, metrics: str) -> str:
+    """The text of dvc.yaml for the jobs of a forced dry run."""
+    content = {"stages": stages_of(jobs, metrics=metrics), "plots": _plots(jobs)}
     return HEADER + yaml.safe_dump(content, sort_keys=False, width=100)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from pipeline.encoders import resnet
 from pipeline.safety import InputError
 from tests.encoders.small import RESNET, TEXTS, VIT, encoder
 
@@ -50,6 +51,35 @@ def test_levels_have_the_declared_channels_and_strides(
     assert embedding.shape == (2, made.embed_dim)
     for level, again in zip(levels, made.pyramid(pictures(*size)), strict=True):
         assert torch.equal(level, again)
+
+
+@torch.no_grad()
+def test_a_resnets_values_are_its_embedding_when_every_cell_says_the_same() -> None:
+    made = encoder(RESNET)
+    pool: Any = made.clip.visual.attnpool
+    cell = torch.randn(2, made.channels[-1], generator=torch.Generator().manual_seed(0))
+    for places in (torch.zeros(1), pool.positional_embedding[3].clone()):
+        pool.positional_embedding.copy_(places.expand_as(pool.positional_embedding))
+        weight, bias = made.value_projection()
+        plain = cell[:, :, None, None].expand(-1, -1, 2, 2)
+        torch.testing.assert_close(
+            cell @ weight.T + bias, resnet.attention_pool(pool, plain), rtol=1e-4, atol=1e-5
+        )
+
+
+@torch.no_grad()
+def test_a_vits_values_are_read_as_its_class_token_is() -> None:
+    made = encoder(VIT)
+    normed: list[torch.Tensor] = []
+    vit: Any = made.clip.visual
+    handle = vit.ln_post.register_forward_hook(lambda *passed: normed.append(passed[-1]))
+    levels, embedding = made.see(pictures(64, 64))
+    handle.remove()
+    weight, bias = made.value_projection()
+    assert weight.shape == (made.embed_dim, made.channels[-1])
+    torch.testing.assert_close(normed[0][:, 0] @ weight.T + bias, embedding)
+    # and the level is those patches
+    assert torch.equal(levels[-1].flatten(2).transpose(1, 2), normed[0][:, 1:])
 
 
 @torch.no_grad()

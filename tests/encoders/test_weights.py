@@ -143,7 +143,7 @@ def test_an_interrupted_saving_keeps_the_old_files(
     def broken(*_: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("pipeline.encoders.openclip.save_file", broken)
+    monkeypatch.setattr("pipeline.encoders.openclip.save", broken)
     with pytest.raises(OSError, match="disk full"):
         encoder(RESNET, seed=7, output_stride=16, context=12).save(copy)
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before

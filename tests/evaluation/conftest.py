@@ -14,6 +14,7 @@ from pipeline.evaluation import GroundTruth, ImagePredictions
 from pipeline.store import rle_encode
 
 DATASET, SPLIT = "toy", "val"
+SIZE = (20, 20)
 
 
 def rectangle(size: tuple[int, int], x: int, y: int, width: int, height: int) -> np.ndarray:
@@ -36,7 +37,7 @@ def box_of(mask: np.ndarray) -> tuple[float, float, float, float]:
 class World:
     """Collects rows; every referent is an annotated object too unless its mask is empty."""
 
-    size: tuple[int, int] = (20, 20)
+    size: tuple[int, int] = SIZE
     expressions: list[dict[str, Any]] = field(default_factory=list)
     truth: list[dict[str, Any]] = field(default_factory=list)
     objects: list[dict[str, Any]] = field(default_factory=list)
@@ -116,3 +117,35 @@ def draw() -> Callable[..., np.ndarray]:
 @pytest.fixture
 def say() -> Callable[..., ImagePredictions]:
     return predict
+
+
+@pytest.fixture
+def world() -> World:
+    """Two images of val with three referents, five sentences; one image of train."""
+    world = World(SIZE)
+    world.refer(1, 0, rectangle(SIZE, 0, 0, 10, 10), ["left one", "the red one"])
+    world.refer(1, 1, rectangle(SIZE, 10, 10, 2, 2), ["one below the red one"])
+    world.refer(2, 2, rectangle(SIZE, 5, 5, 10, 10), ["the one in the middle", "big one"])
+    world.refer(3, 3, rectangle(SIZE, 5, 5, 10, 10), ["a thing"], split="train")
+    return world
+
+
+@pytest.fixture
+def predictions() -> list[ImagePredictions]:
+    """IoU of 1, 1/2, 0 in image 1; 1/4 and 1 in image 2."""
+    return [
+        predict(
+            1,
+            [
+                (0, 0, rectangle(SIZE, 0, 0, 10, 10)),
+                (0, 1, rectangle(SIZE, 0, 0, 10, 5)),
+                (1, 10, rectangle(SIZE, 0, 0, 2, 2)),
+            ],
+            [(0, 0), (5, 0), (1, 1)],
+        ),
+        predict(
+            2,
+            [(2, 20, rectangle(SIZE, 5, 5, 5, 5)), (2, 21, rectangle(SIZE, 5, 5, 10, 10))],
+            [(5, 5), (19, 19)],
+        ),
+    ]

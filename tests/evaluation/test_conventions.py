@@ -54,8 +54,9 @@ def test_an_iou_at_the_threshold_passes_unless_strict(
     pair = [(draw(size, 0, 0, 10, 5), draw(size, 0, 0, 10, 10))]  # IoU of exactly one half
     found = {n: scores(make_world, say, pair, c, size)["P@0.5"] for n, c in CONVENTIONS.items()}
     assert found == {"default": 100, "tris": 100, "lavt": 100, "cris": 0, "rela": 100}
-    loose = replace(CONVENTIONS["cris"], strict=False, empty_union="zero")
-    assert scores(make_world, say, pair, loose, size)["P@0.5"] == 100
+    for strict, value in ((True, 0), (False, 100)):
+        alike = replace(CONVENTIONS["default"], strict=strict)
+        assert scores(make_world, say, pair, alike, size)["P@0.5"] == value
 
 
 def test_the_empty_union(make_world: Make, say: Make, draw: Make) -> None:

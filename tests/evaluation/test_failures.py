@@ -29,6 +29,7 @@ def scene(draw: Draw) -> tuple[np.ndarray, np.ndarray]:
         ((2, 2, 6, 3), (3, 3), "correct"),  # IoU of exactly one half
         ((2, 2, 6, 2), (3, 3), "part"),
         ((0, 0, 20, 20), (3, 3), "spill"),
+        ((5, 5, 6, 6), (6, 6), "spill"),  # as large as the referent is not a part of it
         ((11, 11, 8, 8), (12, 12), "distractor"),
         ((0, 9, 20, 1), (0, 9), "background"),
         # The peak decides, not the larger overlap: this one found its object and ran over.

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from pipeline.evaluation import (
@@ -19,49 +18,15 @@ from pipeline.evaluation import (
     RungResult,
     evaluate_baselines,
     evaluate_rung,
-    from_masks,
-    from_responses,
     ladder_figures,
     ladder_rows,
 )
 from pipeline.safety import InputError
-from pipeline.store import read_maps, read_table, rle_encode, write_json, write_maps, write_table
+from pipeline.store import read_table, write_json, write_table
 
 Make = Callable[..., object]
 SIZE = (20, 20)
 DEFAULT = CONVENTIONS["default"]
-
-
-@pytest.fixture
-def world(make_world: Make, draw: Make) -> object:
-    """Two images of val with three referents, five sentences; one image of train."""
-    world = make_world(size=SIZE)
-    world.refer(1, 0, draw(SIZE, 0, 0, 10, 10), ["left one", "the red one"])
-    world.refer(1, 1, draw(SIZE, 10, 10, 2, 2), ["one below the red one"])
-    world.refer(2, 2, draw(SIZE, 5, 5, 10, 10), ["the one in the middle", "big one"])
-    world.refer(3, 3, draw(SIZE, 5, 5, 10, 10), ["a thing"], split="train")
-    return world
-
-
-@pytest.fixture
-def predictions(say: Make, draw: Make) -> list[ImagePredictions]:
-    """IoU of 1, 1/2, 0 in image 1; 1/4 and 1 in image 2."""
-    return [
-        say(
-            1,
-            [
-                (0, 0, draw(SIZE, 0, 0, 10, 10)),
-                (0, 1, draw(SIZE, 0, 0, 10, 5)),
-                (1, 10, draw(SIZE, 0, 0, 2, 2)),
-            ],
-            [(0, 0), (5, 0), (1, 1)],
-        ),
-        say(
-            2,
-            [(2, 20, draw(SIZE, 5, 5, 5, 5)), (2, 21, draw(SIZE, 5, 5, 10, 10))],
-            [(5, 5), (19, 19)],
-        ),
-    ]
 
 
 def values(figures: dict[str, object]) -> dict[str, float]:
@@ -229,67 +194,6 @@ def test_records_stream_and_masks_do_not_stay(make_world: Make, say: Make, draw:
     assert len(alive) == 6
 
 
-# -- from tables -----------------------------------------------------------------------------------
-
-
-def test_masks_from_a_table(
-    world: object, predictions: list[ImagePredictions], tmp_path: Path
-) -> None:
-    columns: dict[str, list[object]] = {
-        **{name: [] for name in ("dataset", "split", "image_id", "ref_id", "sent_id")},
-        **{name: [] for name in ("rle", "height", "width", "score", "peak_x", "peak_y")},
-    }
-    for part in predictions:
-        for row in range(len(part.ref_ids)):
-            cells = (
-                *part.image,
-                int(part.ref_ids[row]),
-                int(part.sent_ids[row]),
-                rle_encode(part.masks[row]),
-                *SIZE,
-                0.5,
-                float(part.peaks[row, 0]) + 0.9,
-                float(part.peaks[row, 1]),
-            )
-            for name, cell in zip(columns, cells, strict=True):
-                columns[name].append(cell)
-    path = tmp_path / "predictions.parquet"
-    write_table(path, columns, kind="predictions", config_digest="0" * 16)
-    table = read_table(path, kind="predictions")
-    truth = world.ground_truth()
-    expected = run(truth, predictions)
-    assert run(truth, list(from_masks([table], truth))).figures == expected.figures
-    halves = [table.slice(0, 2), table.slice(2)]
-    assert run(truth, list(from_masks(halves, truth))).figures == expected.figures
-    without = table.drop_columns(["peak_x", "peak_y"])
-    assert "PointM" not in run(truth, list(from_masks([without], truth))).figures["val"]
-
-
-def test_responses_from_a_table(world: object, tmp_path: Path) -> None:
-    """A response of 4 x 4 cells; each is positive in the cell of its referent alone."""
-    cells = {0: (0, 0), 1: (2, 2), 2: (1, 1), 3: (1, 1)}
-    rows = sorted(world.expressions, key=lambda row: row["image_id"])
-    names = ("dataset", "split", "image_id", "ref_id", "sent_id")
-    maps = []
-    for row in rows:
-        response = np.full((4, 4), -1, np.float16)
-        response[cells[row["ref_id"]]] = 3
-        maps.append(response)
-    path = tmp_path / "responses.parquet"
-    keys = {name: [row[name] for row in rows] for name in names}
-    write_maps(path, keys, maps, config_digest="0" * 16)
-    truth = world.ground_truth()
-    stream = list(from_responses(read_maps(path), truth, DEFAULT, input_size=SIZE))
-    assert [part.image for part in stream] == [("toy", "val", 1), ("toy", "val", 2)]
-    found = run(truth, stream)
-    # Cell (0, 0) is 5 px wide with its centre at 2.5: positive below 7.5, largest up to 2.
-    first = stream[0].masks[0]
-    assert np.array_equal(first, np.pad(np.ones((7, 7), bool), ((0, 13), (0, 13))))
-    assert stream[0].peaks[0].tolist() == [0, 0]
-    assert values(found.figures["val"])["PointM"] == 80  # the small one is missed: (12, 12)
-    assert found.records["intersection"][0] == 49
-
-
 def test_rows_for_a_table(
     world: object, predictions: list[ImagePredictions], tmp_path: Path
 ) -> None:
@@ -323,35 +227,3 @@ def test_baselines_are_rungs_on_the_same_expressions(world: object) -> None:
     assert found["largest_object"] == {"mIoU": 80, "PointM": 80}
     assert set(found["whole_image"]) == {"mIoU"}
     assert results[0].figures["val"]["count"] == 5
-
-
-# -- ground truth ----------------------------------------------------------------------------------
-
-
-def test_text_is_the_named_column(world: object) -> None:
-    tables = [pa.Table.from_pylist(rows) for rows in (world.expressions, world.truth)]
-    for name, text in (("raw", "LEFT ONE"), ("sentence", "left one")):
-        truth = GroundTruth(
-            expressions=tables[0], truth=tables[1], objects=None, splits=["val"], text=name
-        )
-        assert truth.image(("toy", "val", 1)).expressions[0, 0] == text
-
-
-def test_wrong_tables_are_refused(world: object, draw: Make) -> None:
-    with pytest.raises(InputError, match="there are none of test"):
-        world.ground_truth(splits=("test",))
-    world.truth.append(dict(world.truth[0]))
-    with pytest.raises(InputError, match="ref_id 0 is there twice"):
-        world.ground_truth()
-    del world.truth[0], world.truth[-1]
-    with pytest.raises(InputError, match="no mask of toy val image 1 ref_id 0"):
-        world.ground_truth()
-
-
-def test_unknown_images_and_objects_of_another_size(world: object, draw: Make) -> None:
-    with pytest.raises(InputError, match="toy val has no image 99"):
-        world.ground_truth().image(("toy", "val", 99))
-    world.objects.clear()
-    world.annotate(1, draw((10, 10), 0, 0, 2, 2))
-    with pytest.raises(InputError, match="objects: masks of toy image 1"):
-        world.ground_truth().image(("toy", "val", 1))

@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from pipeline.encoders.resnet import attention_pool
 from pipeline.localizers import LOCALIZERS
 from pipeline.localizers.tris import TERMS, TrisLocalizer
-from tests.networks import TEXTS, batch, encoder, localizer
+from tests.networks import TEXTS, batch, encoder, localizer, repeated
 
 MODES = pytest.mark.parametrize("mode", ["batch", "own"])
 
@@ -29,7 +30,7 @@ def test_shapes_and_names(mode: str, rows: int) -> None:
     response, losses = with_critic(prompt_texts=mode)(batch(rows))
     assert response.shape == (rows, 1, 2, 2)
     assert response.dtype == torch.float32
-    assert list(losses) == ["classification", "foreground", "calibration"]
+    assert list(losses) == ["classification", "contrast", "foreground", "calibration"]
     assert all(loss.shape == () and loss.isfinite() for loss in losses.values())
 
 
@@ -76,6 +77,81 @@ def test_texts_of_one_image_together_are_each_alone(mode: str) -> None:
         torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-3, atol=1e-3)
 
 
+@MODES
+def test_texts_that_share_an_image_get_what_copies_of_it_would_give(mode: str) -> None:
+    network = with_critic(prompt_texts=mode, positives="referent").eval()
+    shared = batch(6, images=3)
+    together, losses = network(shared)
+    apart, expected = network(repeated(shared))
+    assert together.shape == (6, 1, 2, 2)
+    torch.testing.assert_close(together, apart, rtol=1e-3, atol=1e-3)
+    # all images have equally many texts, each of one referent: the same mean over pairs.
+    # Not the contrast, where the copies of an image were further rivals of the other texts.
+    for term in ("classification", "foreground", "calibration"):
+        torch.testing.assert_close(losses[term], expected[term], rtol=1e-4, atol=1e-5)
+    assert losses["contrast"] < expected["contrast"]
+
+
+def test_an_image_is_encoded_once_for_all_its_texts() -> None:
+    network = localizer()
+    with mock.patch.object(network.encoder, "pyramid", wraps=network.encoder.pyramid) as look:
+        network(batch(6, images=2))
+    assert [len(call.args[0]) for call in look.call_args_list] == [2]
+
+
+@torch.no_grad()
+def test_uneven_texts_find_their_own_image() -> None:
+    network = localizer(prompt_texts="own").eval()
+    shared = batch(5, images=3)
+    shared.owner = torch.tensor([2, 0, 0, 1, 0])
+    response, _ = network(shared)
+    expected = network.respond(network.encode(shared.images), shared.tokens, shared.owner)
+    torch.testing.assert_close(response, expected, rtol=1e-3, atol=1e-3)
+
+
+@MODES
+@torch.no_grad()
+def test_the_clip_start_is_clips_own_view_of_a_pixel(mode: str) -> None:
+    """The cosine of a sentence and CLIP's embedding of a picture that is this pixel alone."""
+    eye = encoder(0).eval()
+    # places differ, and the start takes their mean: with one place for all it is exact
+    place = eye.clip.visual.attnpool.positional_embedding
+    place.copy_(place[1:].mean(dim=0, keepdim=True).expand_as(place))
+    network = localizer(
+        encoder=eye,
+        projection="clip",
+        hidden=16,
+        alpha=0.0,
+        prompt_texts=mode,
+        levels=(2, -1),
+        coordinates=True,
+    ).eval()
+    data = batch(2)
+    response, _ = network(data)
+    last = eye.pyramid(data.images)[-1]
+    alone = last.permute(0, 2, 3, 1).reshape(-1, last.shape[1], 1, 1)
+    seen = attention_pool(eye.clip.visual.attnpool, alone).unflatten(0, (2, 4))
+    cosine = functional.cosine_similarity(seen, eye.sentence(data.tokens)[:, None], dim=-1)
+    assert cosine.std() > 0.01
+    torch.testing.assert_close(response.flatten(1), cosine / 0.07, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_clip_start_leaves_what_it_does_not_set_to_chance() -> None:
+    drawn, started = localizer(hidden=16), localizer(hidden=16, projection="clip")
+    differing = {
+        name
+        for name, value in started.state_dict().items()
+        if not torch.equal(value, drawn.state_dict()[name])
+    }
+    assert differing == {
+        "visual.convolutions.0.weight",
+        "visual.convolutions.0.bias",
+        "text.weight",
+        "text.bias",
+    }
+
+
 def test_own_words_make_training_and_inference_agree_and_batch_texts_do_not() -> None:
     data = batch(4)
     difference = {}
@@ -103,7 +179,7 @@ def test_equal_texts_are_positives_of_each_other_unless_identity() -> None:
 def test_gradient_reaches_both_towers_and_every_new_weight(mode: str) -> None:
     network = localizer(prompt_texts=mode)
     network(batch(4))[1]["classification"].backward()
-    clip = network.encoder.clip
+    clip: Any = network.encoder.clip
     reached = {name for name, p in network.named_parameters() if p.grad is not None}
     silent = {name for name, p in network.named_parameters() if p.grad is None}
     assert clip.visual.conv1.weight.grad.abs().sum() > 0
@@ -133,7 +209,8 @@ def test_the_critic_is_neither_saved_nor_trained() -> None:
 def test_the_critic_follows_the_network_and_survives_a_copy() -> None:
     network = with_critic().double()
     assert network.critic is not None
-    assert network.critic.encoder.clip.text_projection.dtype == torch.float64
+    eye: Any = network.critic.encoder
+    assert eye.clip.text_projection.dtype == torch.float64
     assert copy.deepcopy(network).critic is network.critic
 
 
@@ -159,6 +236,8 @@ def test_what_cannot_be_computed_is_refused() -> None:
         localizer(terms=("clasification",))
     with pytest.raises(ValueError, match="prompt_texts"):
         localizer(prompt_texts="words")
+    with pytest.raises(ValueError, match="hidden = 16"):
+        localizer(projection="clip", hidden=24)
     with pytest.raises(ValueError, match="negatives"):
         with_critic()(dataclasses.replace(batch(2), negatives=None))
 
@@ -186,12 +265,13 @@ def test_bfloat16_autocast_stays_near_float32(mode: str) -> None:
 
 
 @MODES
-def test_a_few_steps_learn_to_tell_images_apart(mode: str) -> None:
-    network, data = localizer(prompt_texts=mode), batch(4)
+@pytest.mark.parametrize("term", ["classification", "contrast"])
+def test_a_few_steps_learn_to_tell_images_apart(mode: str, term: str) -> None:
+    network, data = localizer(prompt_texts=mode, terms=(term,)), batch(4)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
     history = []
     for _ in range(40):
-        loss = network(data)[1]["classification"]
+        loss = network(data)[1][term]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

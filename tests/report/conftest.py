@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -23,7 +24,9 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    config = fabricate(tmp_path_factory.mktemp("workflow"))
-    report.run(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)  # nothing here outlives the test
+        config = fabricate(tmp_path_factory.mktemp("workflow"))
+        report.run(config)
     layout = Layout.of(config)
     return Finished(config, layout, layout.report.read_text(encoding="utf-8"))

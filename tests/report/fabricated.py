@@ -64,14 +64,14 @@ def fabricate(folder: Path, **changes: Any) -> Config:
 
 
 def say_something_evil(layout: Layout, split: str) -> None:
-    """Put markup into every sentence of one image of a split."""
+    """Put markup before every sentence of a split."""
     path = layout.table("expressions")
-    rows = read_table(path, kind="expressions").to_pylist()
-    image = next(row["image_id"] for row in rows if row["split"] == split)
-    for row in rows:
-        if row["image_id"] == image:
-            row["raw"] = row["sentence"] = f"{EVIL} {row['sent_id']}"
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    columns = read_table(path, kind="expressions").to_pydict()
+    for name in ("raw", "sentence"):
+        columns[name] = [
+            f"{EVIL} {text}" if where == split else text
+            for text, where in zip(columns[name], columns["split"], strict=True)
+        ]
     write_table(path, columns, kind="expressions", config_digest="0")
 
 
@@ -143,7 +143,9 @@ def write_masks(
 
 def write_curves(path: Path, terms: list[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [",".join(["step", "epoch", "learning_rate", "loss", *terms, "seconds", "images_per_second"])]
+    lines = [
+        ",".join(["step", "epoch", "learning_rate", "loss", *terms, "seconds", "images_per_second"])
+    ]
     for step in (10, 20, 30, 40):
         losses = [f"{5 / step + 0.1 * place:.4f}" for place in range(1 + len(terms))]
         lines.append(",".join([str(step), "0", "0.001", *losses, f"{step * 3.5}", "41.5"]))

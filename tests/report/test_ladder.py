@@ -80,7 +80,9 @@ def test_a_value_without_interval_has_no_note() -> None:
 
 def test_plain_metrics_are_rounded_and_nothing_else() -> None:
     run = MeasuredRun("a", False, {"segmentor": {"hard": figures(mIoU=100 / 3)}}, {})
-    assert plain_metrics([run], dataset="toy") == {"toy": {"a": {"hard": {"segmentor": {"mIoU": 33.33}}}}}
+    assert plain_metrics([run], dataset="toy") == {
+        "toy": {"a": {"hard": {"segmentor": {"mIoU": 33.33}}}}
+    }
 
 
 @pytest.mark.parametrize("content", [{}, [], {"rungs": 1, "baselines": {}}, None])

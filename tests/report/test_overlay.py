@@ -87,7 +87,9 @@ def test_captions_fit(text: str) -> None:
     drawn = overlay.captioned(picture((10, 1)), text, width=120, text_size=12)
     assert drawn.shape[1] == 120 and 10 < drawn.shape[0] < 10 + 12 * 1.4 * 9 + 12
     font = overlay.font_of(12)
-    assert all(font.getlength(line.rstrip(" …")) <= 108 for line in overlay.wrapped(text, font, 108))
+    assert all(
+        font.getlength(line.rstrip(" …")) <= 108 for line in overlay.wrapped(text, font, 108)
+    )
 
 
 def test_a_mask_becomes_black_and_white() -> None:

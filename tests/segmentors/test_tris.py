@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch.nn import functional
 
 from pipeline.segmentors import SEGMENTORS
 from pipeline.segmentors.tris import TrisSegmentor
-from tests.networks import SIDE, TEXTS, batch, segmentor
+from tests.networks import SIDE, TEXTS, batch, repeated, segmentor
 
 
 @pytest.mark.parametrize("loss", ["bce", "ce_dice"])
@@ -27,6 +29,7 @@ def test_losses_by_hand() -> None:
     data = batch(2)
     assert data.masks is not None
     network = segmentor().eval()
+    head: Any
     for head in network.decoder.heads:  # every logit 1, whatever the image
         torch.nn.init.zeros_(head.weight)
         torch.nn.init.ones_(head.bias)
@@ -58,6 +61,18 @@ def test_segment_is_forward_without_the_losses() -> None:
     torch.testing.assert_close(alone, logits, rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def test_texts_that_share_an_image_get_what_copies_of_it_would_give() -> None:
+    network = segmentor(coordinates=True).eval()
+    shared = batch(5, images=2)
+    with mock.patch.object(network.encoder, "pyramid", wraps=network.encoder.pyramid) as look:
+        together, losses = network(shared)
+    assert [len(call.args[0]) for call in look.call_args_list] == [2]
+    apart, expected = network(repeated(shared))
+    torch.testing.assert_close(together, apart, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(losses, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_the_text_matters() -> None:
     network, data = segmentor().eval(), batch(1)
     tokens = network.encoder.tokenize(TEXTS[:2])
@@ -68,7 +83,7 @@ def test_the_text_matters() -> None:
 def test_gradient_reaches_both_towers_and_every_new_weight() -> None:
     network = segmentor(coordinates=True)
     sum(network(batch(3))[1].values()).backward()
-    clip = network.encoder.clip
+    clip: Any = network.encoder.clip
     assert clip.visual.conv1.weight.grad.abs().sum() > 0
     assert clip.token_embedding.weight.grad.abs().sum() > 0
     silent = [name for name, p in network.named_parameters() if p.grad is None]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from pipeline.config import Config, check, merge, read_yaml
@@ -123,6 +124,7 @@ def write_data(folder: Path, *, noise: int | None) -> None:
 def train(folder: Path) -> tuple[bytes, Path]:
     """Train the localizer as `ris train-localizer` does; its weights and its curves."""
     settings = config(folder)
+    torch.manual_seed(0)  # a step is a process of its own, whose random state is always the same
     train_localizer.run(settings, run="weak")
     layout = Layout.of(settings)
     return layout.localizer("weak").read_bytes(), layout.curves("weak", "localizer")
@@ -131,6 +133,7 @@ def train(folder: Path) -> tuple[bytes, Path]:
 def train_on_masks(folder: Path) -> bytes:
     """Train the supervised segmentor as `ris train-segmentor` does; its weights."""
     settings = config(folder)
+    torch.manual_seed(0)
     train_segmentor.run(settings, run="supervised")
     return Layout.of(settings).segmentor("supervised").read_bytes()
 

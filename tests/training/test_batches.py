@@ -119,9 +119,8 @@ def settings(**changes: Any) -> dict[str, Any]:
 def test_expressions_of_an_image_share_its_picture() -> None:
     mask = np.zeros((tiny.SIDE, tiny.SIDE), dtype=bool)
     mask[:3] = True
-    masks = {
-        e.sent_id: (rle_encode(np.roll(mask, e.sent_id)), *mask.shape) for e in tiny.expressions()
-    }
+    rows = tiny.expressions()
+    masks = {e.sent_id: (rle_encode(np.roll(mask, e.sent_id)), *mask.shape) for e in rows}
     source = tiny.batches(
         sampling="images", batch_size=3, masks=MaskTable("sent_id", masks, resize="nearest")
     )

@@ -33,6 +33,10 @@ def weights(folder: Path) -> bytes:
     return (folder / "weights.safetensors").read_bytes()
 
 
+def curve(folder: Path) -> list[dict[str, str]]:
+    return tiny.curve(folder / "curves.csv")
+
+
 def stop(folder: Path, at: int, number: int = signal.SIGTERM, **changes: Any) -> int:
     """Send ourselves a signal before batch `at`; the exit code."""
     source = tiny.Interrupted(tiny.batches(), at, tiny.send(number))
@@ -46,7 +50,7 @@ def stop(folder: Path, at: int, number: int = signal.SIGTERM, **changes: Any) ->
 def test_the_same_run_ends_in_the_same_bits(whole: Path, tmp_path: Path) -> None:
     tiny.train(tmp_path)
     assert weights(tmp_path) == weights(whole)
-    assert tiny.curve(tmp_path / "curves.csv") == tiny.curve(whole / "curves.csv")
+    assert curve(tmp_path) == curve(whole)
 
 
 def test_another_seed_ends_elsewhere(whole: Path, tmp_path: Path) -> None:
@@ -62,7 +66,7 @@ def test_only_the_declared_files_are_left(whole: Path) -> None:
 
 
 def test_curves_tell_every_step(whole: Path) -> None:
-    rows = tiny.curve(whole / "curves.csv")
+    rows = curve(whole)
     assert [int(row["step"]) for row in rows] == list(range(1, STEPS + 1))
     assert [int(row["epoch"]) for row in rows] == sorted([0, 1, 2] * STEPS_PER_EPOCH)
     assert list(rows[0]) == ["step", "epoch", "learning_rate", "loss", "match", "size"]
@@ -84,7 +88,7 @@ def test_sigterm_saves_and_the_rest_is_as_if_nothing_had_been(
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
     tiny.train(tmp_path)
     assert weights(tmp_path) == weights(whole)
-    assert tiny.curve(tmp_path / "curves.csv") == tiny.curve(whole / "curves.csv")
+    assert curve(tmp_path) == curve(whole)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["curves.csv", "weights.safetensors"]
 
 
@@ -107,10 +111,8 @@ def test_stopped_again_and_again_with_averages_and_sparse_curves(tmp_path: Path)
     assert stop(tmp_path / "parts", 10, **changes) == 143
     tiny.train(tmp_path / "parts", **changes)
     assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
-    assert tiny.curve(tmp_path / "parts" / "curves.csv") == tiny.curve(
-        tmp_path / "whole" / "curves.csv"
-    )
-    assert [int(row["step"]) for row in tiny.curve(tmp_path / "whole" / "curves.csv")] == [
+    assert curve(tmp_path / "parts") == curve(tmp_path / "whole" / "curves.csv")
+    assert [int(row["step"]) for row in curve(tmp_path / "whole")] == [
         4,
         8,
         12,
@@ -215,8 +217,8 @@ def test_bfloat16_and_channels_last_train_too(whole: Path, tmp_path: Path) -> No
     network = tiny.train(tmp_path, precision="bf16", channels_last=True)
     assert {p.dtype for p in network.parameters()} == {torch.float32}
     assert weights(tmp_path) != weights(whole)
-    last = float(tiny.curve(tmp_path / "curves.csv")[-1]["loss"])
-    assert last == pytest.approx(float(tiny.curve(whole / "curves.csv")[-1]["loss"]), rel=0.05)
+    last = float(curve(tmp_path)[-1]["loss"])
+    assert last == pytest.approx(float(curve(whole)[-1]["loss"]), rel=0.05)
 
 
 def test_precision_is_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:

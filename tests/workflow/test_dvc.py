@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.workflow.dvc import Job, parse_jobs, whole_packages
+from pipeline.workflow.dvc import Job, parse_jobs, rooms_of
 from pipeline.workflow.hooks import finished_stages
 
 from .conftest import Workspace
@@ -40,13 +40,20 @@ def test_dvc_yaml_is_up_to_date(repository: Path, workspace: Workspace) -> None:
     assert (repository / "dvc.yaml").read_text() == written, "run `make dvc`"
 
 
-def test_a_package_stands_for_all_its_sources_only(tmp_path: Path) -> None:
-    for name in ("a/x.py", "a/deep/y.py", "b/x.py", "b/y.py"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    paths = {"a/x.py", "a/deep/y.py", "b/x.py", "data.csv"}
-    assert whole_packages(paths, tmp_path) == ["a", "b/x.py", "data.csv"]
+def test_a_room_stands_for_its_sources_but_steps_stay_apart() -> None:
+    paths = {
+        "pipeline/store/maps.py",
+        "pipeline/store/deep/rows.py",
+        "pipeline/steps/report.py",
+        "pipeline/losses.py",
+        "artifacts/runs/weak/curves.csv",
+    }
+    assert rooms_of(paths) == [
+        "artifacts/runs/weak/curves.csv",
+        "pipeline/losses.py",
+        "pipeline/steps/report.py",
+        "pipeline/store",
+    ]
 
 
 def test_a_stage_is_finished_when_all_its_outs_are() -> None:
