@@ -168,7 +168,11 @@ class TrisLocalizer(nn.Module):
 
     def _respond(self, pixels: Tensor, language: Language) -> Tensor:
         """Responses (I, N, P) float32 of pixels (I, P, C) to texts (I or 1, N, C)."""
-        texts = language.texts + self.alpha * self.prompt.read_image(pixels, language.texts).float()
+        texts = language.texts
+        if not self.alpha:  # no prompt: nothing of it is computed
+            with torch.autocast(pixels.device.type, enabled=False):
+                return self.log_scale.exp() * (texts @ pixels.transpose(-1, -2))
+        texts = texts + self.alpha * self.prompt.read_image(pixels, texts).float()
         if language.words is None or language.mask is None:
             prompted = self.prompt.read_texts(pixels, language.texts)
             pixels = pixels + self.alpha * prompted

@@ -22,8 +22,8 @@ MEANINGS: dict[str, str] = {
     "correct": "IoU with the truth of at least 0.5",
     "distractor": "the peak is in another object",
     "background": "the peak is in no object",
-    "part": "the right object, but less than half of it",
-    "spill": "the right object, and too much around it",
+    "part": "the peak is in the right object, the mask is smaller than it",
+    "spill": "the peak is in the right object, the mask is no smaller than it",
 }
 KIND_COLOURS = dict(
     zip(KINDS, (COLOURS[2], COLOURS[5], COLOURS[6], COLOURS[1], COLOURS[4]), strict=True)

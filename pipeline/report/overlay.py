@@ -50,7 +50,7 @@ def outlined(picture: Picture, mask: Mask, colour: Colour) -> Picture:
 
 def shown(picture: Picture, mask: Mask, colour: Colour) -> Picture:
     """The mask's pixels in their colours and outlined, all others grey and dark."""
-    dimmed = picture.astype(np.float32) @ _LUMINANCE * 0.45
+    dimmed = picture.astype(np.float32) @ _LUMINANCE * 0.6
     drawn = np.repeat(dimmed.round().astype(np.uint8)[..., None], 3, axis=2)
     drawn[mask] = picture[mask]
     return outlined(drawn, mask, colour)

@@ -17,7 +17,7 @@ from pipeline.report.measured import (
 FAILURE_WORDS: dict[str, str] = {
     "distractor": "it finds another object of the image",
     "background": "it finds no object at all",
-    "part": "it finds the right object but less than half of it",
+    "part": "it finds the right object but too little of it",
     "spill": "it finds the right object and too much around it",
 }
 

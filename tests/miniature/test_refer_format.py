@@ -19,7 +19,7 @@ from pipeline.miniature import MiniatureSettings, SplitSizes, example_of, refer_
 
 # sha256 of refs(unc).p and instances.json of the tiny dataset below.
 GOLDEN = (
-    "e3dcc3d236f5e0b0dbfccc80269b46c8f0f73541eefc2213c756e443775b52c2",
+    "3525ab74f6ca78e761dd81d0d443d0559d8a7f3b39198a94414106e038a7959a",
     "534398d66df660093792c810eef7f146b70b486645f94c3bd1d12621a72bc558",
 )
 

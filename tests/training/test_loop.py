@@ -111,7 +111,7 @@ def test_stopped_again_and_again_with_averages_and_sparse_curves(tmp_path: Path)
     assert stop(tmp_path / "parts", 10, **changes) == 143
     tiny.train(tmp_path / "parts", **changes)
     assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
-    assert curve(tmp_path / "parts") == curve(tmp_path / "whole" / "curves.csv")
+    assert curve(tmp_path / "parts") == curve(tmp_path / "whole")
     assert [int(row["step"]) for row in curve(tmp_path / "whole")] == [
         4,
         8,
