@@ -160,6 +160,7 @@ rule propose:
         "logs/propose-{shard}.log",
     benchmark:
         flow.benchmark("propose-{shard}")
+    priority: 10
     conda:
         "envs/pipeline.yaml"
     resources:
@@ -188,6 +189,7 @@ rule train_localizer:
         "logs/train_localizer-{run}.log",
     benchmark:
         flow.benchmark("train_localizer-{run}")
+    priority: 20
     conda:
         "envs/pipeline.yaml"
     threads: training_threads
@@ -216,6 +218,7 @@ rule respond:
         "logs/respond-{run}.log",
     benchmark:
         flow.benchmark("respond-{run}")
+    priority: 20
     conda:
         "envs/pipeline.yaml"
     threads: training_threads

@@ -137,8 +137,9 @@ def table(images: int, side: int, iterations: list[int]) -> dict[int, dict[str, 
             print(f"{count:>10}  {name:<34}{value:>12.1f}{base / value:>7.1f}x")
         alone = measure_processes(pictures, count, 1)
         both = measure_processes(pictures, count, 2)
-        print(f"{count:>10}  {'... one process, wall clock':<34}{alone:>12.1f}{1:>7.1f}x")
-        print(f"{count:>10}  {'... two processes, wall clock':<34}{both:>12.1f}{alone / both:>7.1f}x")
+        for name, value in (("one process", alone), ("two processes", both)):
+            label = f"... {name}, wall clock"
+            print(f"{count:>10}  {label:<34}{value:>12.1f}{alone / value:>7.1f}x")
         found[count] = times
     return found
 

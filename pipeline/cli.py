@@ -145,9 +145,7 @@ def predict(
     threads: Threads = 1,
 ) -> None:
     """Segment what each expression means: mask PNG, overlay PNG and JSON."""
-    _step(
-        "predict", config, threads, run=run, image=image, expressions=expressions, output=output
-    )
+    _step("predict", config, threads, run=run, image=image, expressions=expressions, output=output)
 
 
 @app.command()

@@ -38,7 +38,13 @@ class Viewer:
     """
 
     def __init__(
-        self, network: nn.Module, *, size: int, device: torch.device, images_per_batch: int, bf16: bool
+        self,
+        network: nn.Module,
+        *,
+        size: int,
+        device: torch.device,
+        images_per_batch: int,
+        bf16: bool,
     ) -> None:
         self._network: Any = network.eval().to(device)
         self._network.to(memory_format=torch.channels_last)
@@ -99,7 +105,11 @@ class Viewer:
 
     def _prepared(self, image: NDArray[np.uint8]) -> Tensor:
         """(1, 3, size, size), normalised for the encoder."""
-        pixels = torch.tensor(np.ascontiguousarray(image), device=self._device).permute(2, 0, 1)[None].float()
+        pixels = (
+            torch.tensor(np.ascontiguousarray(image), device=self._device)
+            .permute(2, 0, 1)[None]
+            .float()
+        )
         if pixels.shape[-2:] != self._size:
             pixels = functional.interpolate(
                 pixels, self._size, mode="bilinear", align_corners=False, antialias=True

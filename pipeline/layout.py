@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Paths of one configuration. All are relative to the working directory unless configured so."""
+    """Paths of one configuration, relative to the working directory unless configured so."""
 
     artifacts: Path
     results: Path

@@ -15,16 +15,23 @@ from pipeline.config import Config, run_config
 STEP_KEYS: dict[str, tuple[str, ...]] = {
     "miniature": ("miniature.seed", "miniature.splits", "miniature.scene"),
     "captions": ("miniature.seed", "miniature.scene", "miniature.captions"),
-    "pretrain": ("seed", "small_clip", "miniature.scene.canvas", "encoder.context"),
+    "pretrain": (
+        "seed",
+        "small_clip",
+        "miniature.scene.canvas",
+        "encoder.context",
+        "encoder.output_stride",
+        "encoder.normalise",
+    ),
     "tables": ("dataset",),
-    "propose": ("proposals", "machine.shards", "dataset.name"),
+    "propose": ("proposals", "machine.shards", "dataset"),
     "train_localizer": ("seed", "dataset", "encoder", "critic", "localizer"),
     "respond": ("dataset", "encoder", "localizer"),
-    "refine": ("dataset", "critic", "pseudo_labels", "machine.shards"),
+    "refine": ("seed", "dataset", "critic", "pseudo_labels", "machine.shards"),
     "train_segmentor": ("seed", "dataset", "encoder", "segmentor"),
-    "segment": ("dataset", "encoder", "segmentor"),
+    "segment": ("dataset", "encoder", "segmentor", "evaluation.convention"),
     "evaluate": ("dataset", "encoder.image_size", "pseudo_labels.splits", "evaluation", "seed"),
-    "report": ("dataset", "evaluation", "report", "runs"),
+    "report": ("seed", "dataset", "encoder.image_size", "evaluation", "report", "runs"),
 }
 
 # Step -> the steps of the same run whose artifacts it reads.

@@ -26,16 +26,24 @@ class VisualProjection(nn.Module):
         if not levels:
             raise ValueError("levels must name at least one level of the encoder's pyramid")
         self.levels = tuple(levels)
+        self.depth = len(channels)
         self.convolutions = nn.ModuleList(nn.Conv2d(channels[i], hidden, 1) for i in levels)
         self.coordinates = nn.Linear(2, hidden, bias=False) if coordinates else None
 
     def start_from(self, weight: Tensor, bias: Tensor) -> None:
-        """Let the encoder's last level be read by `weight` (hidden, C), and all else add nothing."""
+        """Let the encoder's last level be read by `weight` (hidden, C), and all else add nothing.
+
+        Raises: ValueError if the last level is not the last of `levels`.
+        """
+        last = self.convolutions[-1]
+        assert isinstance(last, nn.Conv2d)
+        if self.levels[-1] not in (-1, self.depth - 1):
+            raise ValueError(f"projection clip needs the last level at the end of {self.levels}")
         for parameter in self.parameters():
             parameter.zero_()
-        last = self.convolutions[-1]
         last.weight.copy_(weight[:, :, None, None])
-        last.bias.copy_(bias)
+        if last.bias is not None:
+            last.bias.copy_(bias)
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
         """Pyramid, finest level first, to (B, hidden, h, w) float32, unit length over channels."""

@@ -94,6 +94,8 @@ class TrisLocalizer(nn.Module):
         self.word = nn.Linear(encoder.word_width, hidden) if prompt_texts == "own" else None
         self.prompt = BilateralPrompt(hidden=hidden)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+        if projection not in ("random", "clip"):
+            raise ValueError(f"projection must be random or clip, not {projection!r}")
         if projection == "clip":
             self._start_as_clip()
         self.alpha = alpha

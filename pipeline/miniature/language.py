@@ -92,10 +92,7 @@ def _naming(subset: tuple[str, ...]) -> float:
 
 def _appearance(options: Sequence[tuple[tuple[str, ...], Indices]], me: int) -> list[Meaning]:
     unique = [subset for subset, same in options if same == {me} and subset]
-    return [
-        Meaning("appearance", s, weight=_naming(s))
-        for s in unique
-    ]
+    return [Meaning("appearance", s, weight=_naming(s)) for s in unique]
 
 
 def _position(

@@ -61,7 +61,8 @@ def read_captions(path: Path, kind: str) -> CaptionedPictures:
         images = np.stack(pictures)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
-            f"{path}: no captioned {kind} pictures of one size ({error}); make it with `ris captions`"
+            f"{path}: no captioned {kind} pictures of one size ({error}); "
+            "make it with `ris captions`"
         ) from error
     return CaptionedPictures(images, tuple(table["caption"]))
 
@@ -205,8 +206,10 @@ class SmallClipPretraining(nn.Module):
     long before the contrast does. Its classifier is thrown away.
     """
 
+    word_weights: Tensor
+
     def __init__(
-        self, encoder: Encoder, logit_scale: nn.Parameter, word_weights: Tensor, seed: int
+        self, encoder: Encoder, logit_scale: Tensor, word_weights: Tensor, seed: int
     ) -> None:
         """`word_weights` (V,): of each token id, see `inverse_frequencies`."""
         super().__init__()
@@ -232,7 +235,9 @@ class SmallClipPretraining(nn.Module):
             logits.t(), target
         )
         said = torch.zeros_like(named).scatter_(1, batch.tokens, 1.0) * self.word_weights
-        words = functional.cross_entropy(named, said / said.sum(dim=1, keepdim=True).clamp(min=1e-6))
+        words = functional.cross_entropy(
+            named, said / said.sum(dim=1, keepdim=True).clamp(min=1e-6)
+        )
         return logits, {"contrastive": contrastive / 2, "words": words}
 
 

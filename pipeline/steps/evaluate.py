@@ -50,9 +50,7 @@ def run(config: Config, *, run: str) -> None:
         results.append(
             evaluate_rung(
                 "response",
-                from_responses(
-                    read_maps(responses), held_out, rule, input_size=(size, size)
-                ),
+                from_responses(read_maps(responses), held_out, rule, input_size=(size, size)),
                 held_out,
                 rule,
                 rng(),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from torch import nn
 
 from pipeline import config as schema
+from pipeline.encoders import Encoder
 from pipeline.inference import device_of
 from pipeline.layout import Layout
 from pipeline.runs import step_settings
@@ -20,8 +21,6 @@ from pipeline.training.masks import MaskTable
 from pipeline.training.optimisation import Optimisation
 from pipeline.training.precision import Precision, resolve_precision
 
-if TYPE_CHECKING:
-    from pipeline.encoders import Encoder
 
 
 def optimisation_of(section: schema.Optimisation, *, encoder: bool) -> Optimisation:
@@ -42,8 +41,15 @@ def optimisation_of(section: schema.Optimisation, *, encoder: bool) -> Optimisat
 
 def computes_in_bf16(accelerator: Literal["auto", "cpu", "gpu"], precision: Precision) -> bool:
     """Whether a network of this precision is trained, and so used, in bfloat16 on this machine."""
-    kind = "gpu" if device_of(accelerator).type == "cuda" else "cpu"
+    kind: Literal["cpu", "gpu"] = "gpu" if device_of(accelerator).type == "cuda" else "cpu"
     return resolve_precision(precision, kind) == "bf16"
+
+
+def encoder_inside(network: nn.Module) -> Encoder:
+    """The encoder that a localizer or segmentor fine-tunes."""
+    encoder = network.encoder
+    assert isinstance(encoder, Encoder)
+    return encoder
 
 
 def expression_batches(

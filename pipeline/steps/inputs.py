@@ -26,9 +26,7 @@ def encoder_of(section: schema.Encoder, *, seed: int) -> Encoder:
 
 def pictures_of(config: schema.Config) -> ImageFolder:
     """The dataset's pictures, with the configured cache."""
-    return ImageFolder(
-        image_folder(config.dataset.folder), cache_mb=config.machine.image_cache_mb
-    )
+    return ImageFolder(image_folder(config.dataset.folder), cache_mb=config.machine.image_cache_mb)
 
 
 def expressions_of(config: schema.Config, splits: Iterable[str]) -> list[Expression]:

@@ -17,14 +17,14 @@ from pipeline.report import overlay
 from pipeline.runs import owner
 from pipeline.safety import InputError, checked_text, open_image
 from pipeline.steps.fitting import computes_in_bf16
-from pipeline.steps.networks import build_segmentor
 from pipeline.steps.segment import confidence
+from pipeline.steps.segmentor_network import build_segmentor
 from pipeline.store import atomic_path, rle_encode, write_json
 from pipeline.training.weights import load_weights
 
 MAX_PIXELS = 1 << 26  # of the image
 MAX_LOGITS = 1 << 28  # pixels times expressions that are held at once: 1 GiB
-SMALLEST_OVERLAY = 320  # pixels of its longer side: smaller images are enlarged
+SMALLEST_OVERLAY, LARGEST_OVERLAY = 320, 2048  # pixels of its longer side
 SLUG_LENGTH = 40
 
 
@@ -110,8 +110,8 @@ def box_of(mask: NDArray[np.bool_]) -> list[int] | None:
 def draw_overlay(
     picture: NDArray[np.uint8], mask: NDArray[np.bool_], *, peak: tuple[int, int], text: str
 ) -> NDArray[np.uint8]:
-    """The image with its mask, peak and sentence; a small image is enlarged first."""
-    side = max(SMALLEST_OVERLAY, *picture.shape[:2])
+    """Image, mask, peak and sentence; a small image is enlarged, a large one reduced."""
+    side = min(max(SMALLEST_OVERLAY, *picture.shape[:2]), LARGEST_OVERLAY)
     drawn = overlay.tinted(
         overlay.fitted(picture, side), overlay.fitted_mask(mask, side), overlay.PREDICTION
     )
@@ -129,13 +129,12 @@ def _write(path: Path, content: bytes) -> None:
 
 def _summary(found: list[dict[str, Any]], output: Path) -> str:
     """One line an expression, and where it all lies."""
-    lines = [f"{'score':>5}  {'share':>6}  {'peak':>11}  {'mask':40}  expression"]
+    lines = [f"{'score':>5}  {'peak':>11}  {'box':>19}  {'mask':56}  expression"]
     for record in found:
-        box = record["box"]
-        x, y = record["peak"]
-        share = "none" if box is None else f"{box[2]}x{box[3]}"
+        peak = ", ".join(str(value) for value in record["peak"])
+        box = ", ".join(str(value) for value in record["box"] or ["nothing found"])
         lines.append(
-            f"{record['score']:5.2f}  {share:>6}  {f'{x}, {y}':>11}  {record['mask']:40}  "
+            f"{record['score']:5.2f}  {peak:>11}  {box:>19}  {record['mask']:56}  "
             f"{record['expression']}"
         )
     return "\n".join([*lines, f"written to {output}: {2 * len(found)} pictures, predictions.json"])

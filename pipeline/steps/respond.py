@@ -10,9 +10,9 @@ from pipeline.config import Config, run_config
 from pipeline.inference import Viewer, device_of
 from pipeline.layout import Layout
 from pipeline.runs import owner, step_settings
-from pipeline.steps.inputs import by_image, columns_of, expressions_of, images_of, pictures_of
 from pipeline.steps.fitting import computes_in_bf16
-from pipeline.steps.networks import build_localizer
+from pipeline.steps.inputs import by_image, columns_of, expressions_of, images_of, pictures_of
+from pipeline.steps.localizer_network import build_localizer
 from pipeline.store import digest_of, write_maps
 from pipeline.training.flips import mirrored
 from pipeline.training.weights import load_weights

@@ -9,9 +9,9 @@ from pipeline.evaluation import binarise_logits, convention
 from pipeline.inference import Viewer, device_of
 from pipeline.layout import Layout
 from pipeline.runs import owner, step_settings
-from pipeline.steps.inputs import by_image, columns_of, expressions_of, images_of, pictures_of
 from pipeline.steps.fitting import computes_in_bf16
-from pipeline.steps.networks import build_segmentor
+from pipeline.steps.inputs import by_image, columns_of, expressions_of, images_of, pictures_of
+from pipeline.steps.segmentor_network import build_segmentor
 from pipeline.store import digest_of, rle_encode, table_writer
 from pipeline.training.weights import load_weights
 
@@ -51,7 +51,9 @@ def run(config: Config, *, run: str) -> None:
                     "rle": [rle_encode(mask) for mask in masks],
                     "height": [height] * len(group),
                     "width": [width] * len(group),
-                    "score": [confidence(one, mask) for one, mask in zip(logits, masks, strict=True)],
+                    "score": [
+                        confidence(one, mask) for one, mask in zip(logits, masks, strict=True)
+                    ],
                     "peak_x": (peaks % width).astype(np.float64),
                     "peak_y": (peaks // width).astype(np.float64),
                 }

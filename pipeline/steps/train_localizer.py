@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pipeline.config import Config, run_config
 from pipeline.layout import Layout
-from pipeline.steps.fitting import expression_batches, train
-from pipeline.steps.networks import build_localizer
+from pipeline.steps.fitting import encoder_inside, expression_batches, train
+from pipeline.steps.localizer_network import build_localizer
 
 
 def run(config: Config, *, run: str) -> None:
@@ -18,7 +18,7 @@ def run(config: Config, *, run: str) -> None:
     train(
         settings,
         network,
-        expression_batches(settings, section.training, encoder=network.encoder, masks=None),
+        expression_batches(settings, section.training, encoder=encoder_inside(network), masks=None),
         run=run,
         stage="train_localizer",
         section=section.training,

@@ -7,8 +7,8 @@ import pyarrow as pa
 from pipeline.config import Config, run_config
 from pipeline.layout import Layout
 from pipeline.runs import is_supervised, owner
-from pipeline.steps.fitting import expression_batches, train
-from pipeline.steps.networks import build_segmentor
+from pipeline.steps.fitting import encoder_inside, expression_batches, train
+from pipeline.steps.segmentor_network import build_segmentor
 from pipeline.store import read_table
 from pipeline.training.masks import MaskTable
 
@@ -31,7 +31,7 @@ def run(config: Config, *, run: str) -> None:
     train(
         settings,
         network,
-        expression_batches(settings, section.training, encoder=network.encoder, masks=masks),
+        expression_batches(settings, section.training, encoder=encoder_inside(network), masks=masks),
         run=run,
         stage="train_segmentor",
         section=section.training,

@@ -106,8 +106,12 @@ class ExpressionBatches:
         self._workers = workers
         self._channels_last = channels_last
         self._seed = seed
-        self._mean, self._std = torch.tensor(encoder.mean) * 255, torch.tensor(encoder.std) * 255
-        self._normalisation: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        # Laid out as the pixels are: three numbers to each pixel would cost four times the time.
+        mean, std = (
+            (torch.tensor(values) * 255).expand(*size, 3).contiguous().permute(2, 0, 1)
+            for values in (encoder.mean, encoder.std)
+        )
+        self._normalisation = {torch.device("cpu"): (mean, 1 / std)}
 
         self._image_ids = np.array([e.image_id for e in self._expressions])
         self._ref_ids = np.array([e.ref_id for e in self._expressions])
@@ -169,10 +173,10 @@ class ExpressionBatches:
         """The batch with float32 images, normalised for the encoder in one pass on their device."""
         device = batch.images.device
         if device not in self._normalisation:
-            mean, scale = (value.view(1, 3, 1, 1) for value in (self._mean, 1 / self._std))
+            mean, scale = self._normalisation[torch.device("cpu")]
             self._normalisation[device] = mean.to(device), scale.to(device)
         mean, scale = self._normalisation[device]
-        images = (batch.images - mean).mul_(scale)
+        images = batch.images.float().sub_(mean).mul_(scale)
         if not self._channels_last:
             images = images.contiguous()
         return Batch(**{**vars(batch), "images": images})

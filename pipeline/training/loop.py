@@ -12,7 +12,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,7 @@ from pipeline.training.batches import BatchSource
 from pipeline.training.checkpoints import CheckpointFiles, Checkpoints
 from pipeline.training.curves import Curves
 from pipeline.training.learner import Learner
+from pipeline.training.lock import only_writer
 from pipeline.training.optimisation import Optimisation
 from pipeline.training.precision import Precision, resolve_precision
 from pipeline.training.progress import Progress
@@ -86,13 +87,15 @@ def fit(
         curves: the finished CSV.
 
     Raises:
-        InputError: a loss without a weight or the reverse, a loss that is not finite, no batches, a
-            damaged checkpoint.
+        InputError: a loss without a weight or the reverse, a loss that is not finite, no batches,
+            no GPU where one is asked for, a damaged checkpoint, another process in the same run.
     """
     if not len(batches) or epochs < 1:
         raise InputError(f"training: {len(batches)} batches, {epochs} epochs: nothing to train on")
     torch.set_num_threads(threads)
     gpu = accelerator != "cpu" and torch.cuda.is_available()
+    if accelerator == "gpu" and not gpu:
+        raise InputError("accelerator: gpu, but torch sees no GPU; set it to auto or cpu")
     numbers = resolve_precision(precision, "gpu" if gpu else "cpu")
     steps = epochs * len(batches)
     key = digest_of(
@@ -147,16 +150,19 @@ def fit(
             default_root_dir=checkpoints,
         )
         run = _Run(batches, steps, rank=trainer.global_rank, world=trainer.world_size)
-        resumed = last if last.exists() else None
-        trainer.fit(learner, run, ckpt_path=resumed, weights_only=True)
-    if trainer.is_global_zero:
-        save_weights(network, output, metadata={"title": title, "run_key": run_key})
-        with atomic_path(curves) as temporary:
-            shutil.copyfile(growing, temporary)
-        last.unlink(missing_ok=True)
-        growing.unlink()
-        if not any(checkpoints.iterdir()):
-            checkpoints.rmdir()
+        # one process of the run holds the lock for all of them
+        lock = only_writer(checkpoints / f"lock-{key}") if trainer.is_global_zero else nullcontext()
+        with lock:
+            resumed = last if last.exists() else None
+            trainer.fit(learner, run, ckpt_path=resumed, weights_only=True)
+            if trainer.is_global_zero:
+                save_weights(network, output, metadata={"title": title, "run_key": run_key})
+                with atomic_path(curves) as temporary:
+                    shutil.copyfile(growing, temporary)
+                last.unlink(missing_ok=True)
+                growing.unlink()
+    if trainer.is_global_zero and not any(checkpoints.iterdir()):
+        checkpoints.rmdir()
 
 
 class Averaging(WeightAveraging):

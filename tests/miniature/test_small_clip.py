@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tests.encoders.small import encoder
 
 from pipeline.encoders.openclip import OpenClipEncoder
 from pipeline.miniature import MiniatureSettings, write_captions
@@ -16,14 +14,11 @@ from pipeline.miniature.small_clip import (
     CaptionBatches,
     CaptionedPictures,
     Phase,
-    SmallClipPretraining,
-    inverse_frequencies,
     read_captions,
-    said_values,
-    zero_shot,
 )
 from pipeline.records import Batch
 from pipeline.safety import InputError
+from tests.encoders.small import encoder
 
 COLOURS = {"red": (220, 30, 30), "green": (40, 170, 60), "blue": (50, 80, 220)}
 
@@ -125,8 +120,9 @@ def test_a_batch_pairs_pictures_with_their_captions(
     source = batches(made, pictures)
     batch = source.batch(10, 0, 1)
     for row, index in enumerate(batch.image_ids.tolist()):
-        assert made.vocabulary.decode(batch.tokens[row].tolist()) == (
-            pictures["scene"].captions[index]
+        assert (
+            made.vocabulary.decode(batch.tokens[row].tolist())
+            == (pictures["scene"].captions[index])
         )
         assert np.array_equal(
             batch.images[row].permute(1, 2, 0).numpy(), pictures["scene"].images[index]

@@ -30,9 +30,7 @@ def test_only_neighbours_merge_and_every_region_is_a_union_of_two() -> None:
     rng = np.random.default_rng(3)
     labels = np.arange(36).reshape(6, 6)
     edges = neighbours(labels)
-    found = build_hierarchy(
-        edges, np.full(36, 4), rng.random((36, 3)) * 4, size_power=0.75
-    )
+    found = build_hierarchy(edges, np.full(36, 4), rng.random((36, 3)) * 4, size_power=0.75)
     assert len(found.members) == 2 * 36 - 1
     seen = {frozenset([k]) for k in range(36)}
     joined = {frozenset(pair) for pair in edges.T.tolist()}
@@ -40,9 +38,7 @@ def test_only_neighbours_merge_and_every_region_is_a_union_of_two() -> None:
         region = frozenset(np.flatnonzero(row).tolist())
         halves = [part for part in seen if part < region and region - part in seen]
         assert halves
-        assert any(
-            frozenset({a, b}) in joined for a in halves[0] for b in region - halves[0]
-        )
+        assert any(frozenset({a, b}) in joined for a in halves[0] for b in region - halves[0])
         seen.add(region)
 
 
@@ -54,6 +50,7 @@ def test_equal_colours_end_in_one_region() -> None:
 
 
 def test_one_atom_is_its_own_hierarchy() -> None:
-    found = build_hierarchy(neighbours(np.zeros((3, 3), dtype=int)), np.array([9]),
-                            np.array([[1.0]]), size_power=1.0)
+    found = build_hierarchy(
+        neighbours(np.zeros((3, 3), dtype=int)), np.array([9]), np.array([[1.0]]), size_power=1.0
+    )
     assert found.members.tolist() == [[True]]

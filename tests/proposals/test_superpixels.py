@@ -87,8 +87,12 @@ def test_plain_and_tiny_images_may_have_no_proposals(shape: tuple[int, int]) -> 
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3), np.float32),
-     np.zeros((0, 8, 3), np.uint8)],
+    [
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((0, 8, 3), np.uint8),
+    ],
 )
 def test_what_is_no_image_is_refused(image: np.ndarray) -> None:
     with pytest.raises(InputError, match="RGB"):

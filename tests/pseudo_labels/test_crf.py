@@ -66,16 +66,12 @@ def test_all_maps_together_equal_the_librarys_inference_one_by_one(
 
 def test_a_used_field_equals_a_new_one_bit_for_bit() -> None:
     image, _, _ = two_discs()
-    logits = unary_logits(
-        labels_of(image, 6).astype(np.float32), gt_prob=0.7, threshold=0.5
-    )
+    logits = unary_logits(labels_of(image, 6).astype(np.float32), gt_prob=0.7, threshold=0.5)
     used = PairwiseField(image, kernels=KERNELS)
     used.infer(-logits[:5], iterations=7)
     used.infer(logits[2:3], iterations=3)
     new = PairwiseField(image, kernels=KERNELS)
-    assert np.array_equal(
-        used.infer(logits, iterations=10), new.infer(logits, iterations=10)
-    )
+    assert np.array_equal(used.infer(logits, iterations=10), new.infer(logits, iterations=10))
 
 
 def test_a_blurred_disc_gets_the_edge_of_the_picture() -> None:

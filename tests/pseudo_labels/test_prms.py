@@ -53,6 +53,9 @@ class MeanColour(Encoder):
     def logit_scale(self) -> Tensor:
         return torch.tensor(0.0)
 
+    def value_projection(self) -> tuple[Tensor, Tensor]:
+        return torch.eye(3), torch.zeros(3)
+
     def read(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return *self.words(tokens), self.sentence(tokens)
 

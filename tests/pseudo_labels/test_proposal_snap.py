@@ -78,9 +78,7 @@ def test_without_proposals_the_mask_or_the_high_map_stays() -> None:
     ramp = np.linspace(0, 1, 40)[None].repeat(30, axis=0)
     found = refine_image(IMAGE, [state(ramp)], NO_PROPOSALS, [snap()])[0]
     assert np.array_equal(found.label(0)[0], ramp > 0.5)
-    kept = refine_image(
-        IMAGE, [state(ramp)], NO_PROPOSALS, [Threshold(threshold=0.9), snap()]
-    )[0]
+    kept = refine_image(IMAGE, [state(ramp)], NO_PROPOSALS, [Threshold(threshold=0.9), snap()])[0]
     assert np.array_equal(kept.label(0)[0], ramp > 0.9)
 
 

@@ -59,12 +59,20 @@ def test_a_list_without_masks_says_so() -> None:
 def test_labels_of_own_and_of_shared_masks() -> None:
     maps = np.zeros((2, 2, 4))
     maps[0, :, :2], maps[1, :, 3] = 0.5, 1
-    own = refine_image(np.zeros((2, 4, 3), np.uint8), [state(*maps)], NO_PROPOSALS,
-                       [Threshold(threshold="positive")])[0]
+    own = refine_image(
+        np.zeros((2, 4, 3), np.uint8),
+        [state(*maps)],
+        NO_PROPOSALS,
+        [Threshold(threshold="positive")],
+    )[0]
     assert [own.label(k)[0].sum() for k in (0, 1)] == [4, 2]
     assert own.label(0)[1:] == ("map/threshold", 0.5)
-    shared = refine_image(np.zeros((2, 4, 3), np.uint8), [state(*maps)], NO_PROPOSALS,
-                          [MEAN, Threshold(threshold=0.6)])[0]
+    shared = refine_image(
+        np.zeros((2, 4, 3), np.uint8),
+        [state(*maps)],
+        NO_PROPOSALS,
+        [MEAN, Threshold(threshold=0.6)],
+    )[0]
     assert (shared.label(0)[0] == shared.label(1)[0]).all()
     assert shared.label(1)[0].sum() == 2  # the mean is 1/4 and 1/2, divided by its maximum
     assert shared.label(1)[1:] == ("map/prms:mean/threshold", 1.0)
@@ -74,8 +82,14 @@ def test_an_empty_map_gives_an_empty_mask_from_every_step() -> None:
     image, red, green = two_discs()
     nothing = np.zeros(red.shape)
     proposals = np.stack([red, green])
-    for steps in ([Threshold(threshold="positive")], [Threshold(threshold=0.3)], [CRF], [SNAP],
-                  [MEAN, CRF, SNAP], [MEAN, SNAP, CRF]):
+    for steps in (
+        [Threshold(threshold="positive")],
+        [Threshold(threshold=0.3)],
+        [CRF],
+        [SNAP],
+        [MEAN, CRF, SNAP],
+        [MEAN, SNAP, CRF],
+    ):
         found = refine_image(image, [state(nothing, nothing)], proposals, steps)[0]
         for sentence in (0, 1):
             mask, _, score = found.label(sentence)

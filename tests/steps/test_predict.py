@@ -15,7 +15,7 @@ from pipeline.encoders.openclip import OpenClipEncoder
 from pipeline.layout import Layout
 from pipeline.safety import InputError
 from pipeline.steps import predict
-from pipeline.steps.networks import build_segmentor
+from pipeline.steps.segmentor_network import build_segmentor
 from pipeline.store import read_json, rle_decode
 from pipeline.training.weights import save_weights
 from tests import networks
@@ -228,6 +228,16 @@ def test_it_says_what_it_wrote(
     run(config, picture(tmp_path / "a.png", (20, 20)), output, TEXTS)
     printed = capsys.readouterr().out
     assert "01-red-circle-mask.png" in printed and str(output) in printed
+
+
+@pytest.mark.parametrize(
+    ("shape", "longer"), [((20, 30), 320), ((3, 700), 700), ((2100, 4000), 2048)]
+)
+def test_overlays_are_neither_tiny_nor_huge(shape: tuple[int, int], longer: int) -> None:
+    picture, mask = np.zeros((*shape, 3), np.uint8), np.zeros(shape, bool)
+    mask[1:, 1:] = True
+    drawn = predict.draw_overlay(picture, mask, peak=(1, 1), text="red circle")
+    assert drawn.shape[1] == max(longer, 320)
 
 
 def test_boxes() -> None:

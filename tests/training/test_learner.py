@@ -71,6 +71,20 @@ def test_a_loss_that_is_not_finite_is_told_and_leaves_nothing(
     assert not (tmp_path / "weights.safetensors").exists()
 
 
+def test_no_checkpoint_has_seen_what_is_not_finite(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="step 5 is not finite"):
+        train(
+            tmp_path,
+            Scripted(),
+            loss_weights={"good": 1.0, "bad": 1.0},
+            checkpoint_minutes=0.0,
+        )
+    [path] = tmp_path.rglob("*.ckpt")
+    content = torch.load(path, weights_only=True)
+    assert content["global_step"] == 4
+    assert torch.isfinite(content["state_dict"]["network.weight"])
+
+
 def test_a_bad_last_step_is_told_too(tmp_path: Path) -> None:
     last = Scripted()
     last.steps = 5 - len(tiny.batches())

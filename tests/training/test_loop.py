@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,7 @@ def test_the_average_is_the_result(tmp_path: Path) -> None:
         {"loss_weights": {"match": 1.0, "size": 0.2}},
         {"optimisation": replace(tiny.ADAMW, weight_decay=0.02)},
         {"epochs": 4},
+        {"network": tiny.Network(seed=1)},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -152,8 +155,8 @@ def test_a_changed_run_never_resumes(
     tmp_path: Path, changes: dict[str, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     stop(tmp_path / "stale", 4)
-    tiny.train(tmp_path / "stale", **changes)
-    tiny.train(tmp_path / "fresh", **changes)
+    tiny.train(tmp_path / "stale", **deepcopy(changes))
+    tiny.train(tmp_path / "fresh", **deepcopy(changes))
     assert "resumes" not in capfd.readouterr().err
     assert weights(tmp_path / "stale") == weights(tmp_path / "fresh")
     assert list((tmp_path / "stale" / "checkpoints").iterdir())  # the other run's, still there
@@ -245,3 +248,22 @@ def test_modules_that_the_network_keeps_in_eval_stay_so(tmp_path: Path) -> None:
 def test_nothing_to_train_on_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="0 epochs"):
         tiny.train(tmp_path, epochs=0)
+
+
+def test_a_gpu_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="set it to auto or cpu"):
+        tiny.train(tmp_path, accelerator="gpu")
+
+
+def test_two_processes_never_train_the_same_run(tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def meet() -> None:
+        with pytest.raises(InputError, match="is training this very run") as caught:
+            tiny.train(tmp_path)
+        refused.append(str(caught.value))
+
+    tiny.train(tmp_path, batches=tiny.Interrupted(tiny.batches(), 8, meet))
+    assert f"process {os.getpid()} " in refused[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curves.csv", "weights.safetensors"]

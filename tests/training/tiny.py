@@ -100,9 +100,9 @@ def batches(rows: Sequence[Expression] | None = None, **changes: Any) -> Express
 class Network(nn.Module):
     """Image and text meet in a product; with dropout and a batch norm, for their state."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 0) -> None:
         super().__init__()
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         self.encoder = nn.Sequential(nn.Conv2d(3, 8, 4, stride=4), nn.BatchNorm2d(8), nn.ReLU())
         self.words = nn.EmbeddingBag(64, 8, padding_idx=0)
         self.dropout = nn.Dropout(0.3)
