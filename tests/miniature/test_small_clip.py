@@ -148,12 +148,14 @@ def test_equal_captions_share_an_id_across_kinds(
 
 
 def test_groups_share_words(made: OpenClipEncoder) -> None:
-    many = {"object": coloured(240, 8, 2)}
+    # Six colours: a word that a third of the captions or more have tells too little to group by.
+    names = ["red", "green", "blue", "pink", "white", "orange"] * 40
+    captions = tuple(f"a {name} circle" for name in np.random.default_rng(2).permutation(names))
+    many = {"object": CaptionedPictures(coloured(240, 8, 2).images, captions)}
     phases = [Phase("object", 30, 8)]
 
     def colours_a_batch(group: int) -> float:
         source = CaptionBatches(many, phases, encoder=made, group=group, seed=0)
-        captions = many["object"].captions
         return float(
             np.mean(
                 [
