@@ -240,7 +240,7 @@ rule refine:
         images=layout.table("images"),
         responses=lambda wildcards: flow.responses(wildcards.run),
         critic=lambda wildcards: flow.critic(wildcards.run),
-        proposals=lambda wildcards: flow.proposals(wildcards.run),
+        proposals=lambda wildcards: flow.proposals(wildcards.run, wildcards.shard),
         code=code_of("refine"),
     output:
         layout.pseudo_labels("{run}", "{shard}"),

@@ -82,10 +82,10 @@ class Flow:
     def responses(self, run: str) -> Path:
         return self.layout.responses(self.owner(run, "respond"))
 
-    def proposals(self, run: str) -> list[Path]:
-        """Every shard of the proposals if one of the run's refiners chooses among them."""
+    def proposals(self, run: str, shard: str) -> list[Path]:
+        """The shard's proposals if one of the run's refiners chooses among them."""
         refiners = run_config(self.config, run).pseudo_labels.refine
-        return self.layout.all_proposals if "proposal_snap" in refiners else []
+        return [self.layout.proposals(int(shard))] if "proposal_snap" in refiners else []
 
     def pseudo_labels(self, run: str) -> list[Path]:
         """Every shard."""
