@@ -35,7 +35,7 @@ lint: setup ## style, types and the workflow's form
 	snakemake --lint
 
 bench: setup ## speed and quality claims, each against a named alternative
-	python -m pytest -q -s benchmarks
+	python -m benchmarks.crf_kernel
 
 touch: setup ## after `dvc pull`: tell snakemake that what was pulled is up to date
 	snakemake --cores $(CORES) --touch --forceall
