@@ -88,7 +88,9 @@ def segmentor(**options: Any) -> TrisSegmentor:
         "hidden": 16,
         "widths": (32, 24, 16, 16, 8),
         "coordinates": False,
+        "film": False,
         "loss": "bce",
+        "loss_stride": 1,
     }
     return TrisSegmentor(**(settings | options))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from pipeline.layers import to_map, to_pixels
 
 
 def block(channels: int, width: int) -> nn.Sequential:
@@ -17,15 +19,28 @@ def block(channels: int, width: int) -> nn.Sequential:
     )
 
 
+class SharedStage(NamedTuple):
+    """A stage that read no text: maps of M images (M, C, h, w) and the image of each row (N,)."""
+
+    maps: Tensor
+    owner: Tensor
+
+
 class TopDownDecoder(nn.Module):
     """From the coarsest stage to the finest: enlarge, concatenate the stage, one block.
 
     `widths` are those of the blocks, coarsest first; what exceeds the number of stages are further
     blocks at the finest one (paper: 512, 256, 128, 64, 32 for four stages). Every stage has a
     one-channel head after its last block.
+
+    With a `sentence` width the text also enters here (ours): its embedding scales and shifts the
+    channels of every stage's block, between norm and activation (FiLM, Perez et al., AAAI 2018).
+    The normalised attention of the stages keeps nothing that is alike in all pixels; this is that.
     """
 
-    def __init__(self, *, channels: Sequence[int], widths: Sequence[int]) -> None:
+    def __init__(
+        self, *, channels: Sequence[int], widths: Sequence[int], sentence: int | None
+    ) -> None:
         """`channels` of the stages, finest first, as an encoder lists them."""
         super().__init__()
         count = len(channels)
@@ -42,24 +57,64 @@ class TopDownDecoder(nn.Module):
         self.further = nn.Sequential(
             *(block(wide, narrow) for wide, narrow in pairwise(widths[count - 1 :]))
         )
+        self.modulations = nn.ModuleList(
+            nn.Linear(sentence, 2 * width) for width in widths[:count] if sentence is not None
+        )
+        for modulation in self.modulations:
+            assert isinstance(modulation, nn.Linear)
+            nn.init.normal_(modulation.weight, std=0.02)  # nearly the plain block at first
+            nn.init.zeros_(modulation.bias)
         head_widths = [*widths[: count - 1], widths[-1]]
         self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in head_widths)
 
-    def forward(self, stages: Sequence[Tensor], *, coarse: bool) -> list[Tensor]:
+    def forward(
+        self, stages: Sequence[Tensor | SharedStage], sentence: Tensor | None, *, coarse: bool
+    ) -> list[Tensor]:
         """Stages (N, C_i, h_i, w_i), finest first, to logits (N, 1, h_i, w_i), finest first.
 
-        Without `coarse` only the finest map is computed, in a list of one.
+        Args: `sentence` (N, `sentence`), read only by a decoder made for it. Without `coarse` only
+        the finest map is computed, in a list of one.
         """
         logits: list[Tensor] = []
         features: Tensor | None = None
         for level, (step, stage) in enumerate(zip(self.blocks, reversed(stages), strict=True)):
-            if features is not None:
-                features = torch.cat([enlarge(features, stage.shape[-2:]), stage], dim=1)
-            features = step(stage if features is None else features)
+            film = self.modulations[level](sentence) if self.modulations else None
+            features = _enter(step, features, stage, film)
             if coarse and level < len(stages) - 1:
                 logits.append(self.heads[level](features))
         logits.append(self.heads[-1](self.further(features)))
         return logits[::-1]
+
+
+def _enter(
+    step: nn.Module, above: Tensor | None, stage: Tensor | SharedStage, film: Tensor | None
+) -> Tensor:
+    """The block `step` over the enlarged features `above` (N, C', ...) beside the stage.
+
+    `film` (N, 2 * width) holds what to multiply the normalised features with, less one, and then
+    what to add.
+
+    A convolution over two groups of channels is the sum of one over each, so a shared stage is
+    convolved once an image, however many texts it has.
+    """
+    assert isinstance(step, nn.Sequential)
+    convolution, norm, activation = step
+    assert isinstance(convolution, nn.Conv2d)
+    weight, padding = convolution.weight, (1, 1)
+    maps = stage.maps if isinstance(stage, SharedStage) else stage
+    entering = weight.shape[1] - maps.shape[1]
+    mixed = functional.conv2d(maps, weight[:, entering:], padding=padding)
+    if isinstance(stage, SharedStage):
+        mixed = to_map(to_pixels(mixed).index_select(0, stage.owner), *mixed.shape[-2:])
+    if above is not None:
+        above = enlarge(above, maps.shape[-2:])
+        mixed = mixed + functional.conv2d(above, weight[:, :entering], padding=padding)
+    features: Tensor = norm(mixed)
+    if film is not None:
+        scale, shift = film[..., None, None].to(features.dtype).chunk(2, dim=1)
+        features = features * (1 + scale) + shift
+    features = activation(features)
+    return features
 
 
 def enlarge(features: Tensor, size: Sequence[int]) -> Tensor:

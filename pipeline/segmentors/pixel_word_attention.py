@@ -13,15 +13,21 @@ from pipeline.layers import PixelNorm, masked_softmax, to_map, to_pixels
 
 
 class StageView(NamedTuple):
-    """What needs no text: the stage (M, C, h, w), its queries and its gates (M, P, D)."""
+    """What needs no text: pixels of the stage (M, P, C), their queries and gates (M, P, D)."""
 
-    stage: Tensor
+    pixels: Tensor
     query: Tensor
     gate: Tensor
+    size: tuple[int, int]
 
     def of(self, owner: Tensor) -> StageView:
         """One row a text: the rows `owner` (N,)."""
-        return StageView(self.stage[owner], self.query[owner], self.gate[owner])
+        return StageView(
+            self.pixels.index_select(0, owner),
+            self.query.index_select(0, owner),
+            self.gate.index_select(0, owner),
+            self.size,
+        )
 
 
 class PixelWordAttention(nn.Module):
@@ -43,7 +49,8 @@ class PixelWordAttention(nn.Module):
     def view(self, stage: Tensor) -> StageView:
         """The part that no text is needed for: stage (M, C, h, w)."""
         pixels = to_pixels(stage)
-        return StageView(stage, self.query(pixels), self.gate(pixels))
+        height, width = stage.shape[-2:]
+        return StageView(pixels, self.query(pixels), self.gate(pixels), (height, width))
 
     def forward(self, view: StageView, words: Tensor, mask: Tensor) -> Tensor:
         """Stages (N, C, h, w) of N texts after reading words (N, T, width) where `mask` (N, T).
@@ -54,5 +61,4 @@ class PixelWordAttention(nn.Module):
         attention = masked_softmax(logits * self.temperature, mask[:, None, :])
         value = self.value(words)
         read = self.norm(attention.to(value.dtype) @ value)
-        added = self.out(read * view.gate)
-        return view.stage + to_map(added, *view.stage.shape[-2:])
+        return to_map(view.pixels + self.out(read * view.gate), *view.size)

@@ -15,7 +15,7 @@ from pipeline import losses
 from pipeline.encoders.face import Encoder
 from pipeline.layers import coordinate_grid, to_map, trim_words
 from pipeline.records import Batch
-from pipeline.segmentors.decoder import TopDownDecoder, enlarge
+from pipeline.segmentors.decoder import SharedStage, TopDownDecoder, enlarge
 from pipeline.segmentors.pixel_word_attention import PixelWordAttention, StageView
 
 MaskLoss = Literal["bce", "ce_dice"]
@@ -38,6 +38,8 @@ class TrisSegmentor(nn.Module):
         widths: of the decoder, coarsest first (paper: 512, 256, 128, 64, 32).
         coordinates: whether pixels of the attending levels know their place (paper: no): a learned
             linear map of (x, y) is added, which is as good as two more input channels.
+        film: whether the sentence also modulates the decoder (paper: no).
+        loss_stride: pixels of a training mask that are averaged to one, each way (paper: 1).
         loss: `bce`, or `ce_dice` for cross-entropy + Dice (EHIN, Stage-2).
     """
 
@@ -49,7 +51,9 @@ class TrisSegmentor(nn.Module):
         hidden: int,
         widths: Sequence[int],
         coordinates: bool,
+        film: bool,
         loss: MaskLoss,
+        loss_stride: int,
     ) -> None:
         super().__init__()
         if loss not in ("bce", "ce_dice"):
@@ -76,23 +80,29 @@ class TrisSegmentor(nn.Module):
                 if coordinates
             }
         )
-        self.decoder = TopDownDecoder(channels=encoder.channels, widths=widths)
+        self.decoder = TopDownDecoder(
+            channels=encoder.channels, widths=widths, sentence=encoder.embed_dim if film else None
+        )
         self.loss = loss
+        self.loss_stride = loss_stride
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """One mask an expression; its image is encoded once for all its expressions.
 
-        Returns: logits (B, 1, H, W) float32 at the size of `batch.masks`, and the unweighted
-        losses: `segmentation` of those logits, and `deep_supervision`, the sum over the coarser
-        scales, each against the mask averaged to its size.
+        Returns: logits (B, 1, H, W) float32 at the size of `batch.masks` over `loss_stride`, and
+        the unweighted losses: `segmentation` of those logits, and `deep_supervision`, the sum over
+        the coarser scales, each against the mask averaged to its size.
 
         Raises: ValueError if the batch has no masks.
         """
         if batch.masks is None:
             raise ValueError("a segmentor needs a batch with masks")
         mask = batch.masks
+        if self.loss_stride > 1:
+            mask = functional.avg_pool2d(mask, self.loss_stride)
         views = self.encode(batch.images)
-        finest, *coarser = self.decoder(self._fuse(views, batch.tokens, batch.owner), coarse=True)
+        stages, sentence = self._fuse(views, batch.tokens, batch.owner)
+        finest, *coarser = self.decoder(stages, sentence, coarse=True)
         logits = enlarge(finest.float(), mask.shape[-2:])
         deep = logits.new_zeros(())
         for scale in coarser:
@@ -115,19 +125,26 @@ class TrisSegmentor(nn.Module):
         self, features: Views, tokens: Tensor, owner: Tensor, size: tuple[int, int]
     ) -> Tensor:
         """Logits (N, 1, *size) float32 of texts (N, T) in images `owner` (N,) int64 in [0, M)."""
-        (finest,) = self.decoder(self._fuse(features, tokens, owner), coarse=False)
+        (finest,) = self.decoder(*self._fuse(features, tokens, owner), coarse=False)
         return enlarge(finest.float(), size)
 
-    def _fuse(self, views: Views, tokens: Tensor, owner: Tensor) -> list[Tensor]:
-        """Stages of N texts in images `owner`, finest first."""
-        words, mask = trim_words(*self.encoder.words(tokens))
-        stages: list[Tensor] = []
+    def _fuse(
+        self, views: Views, tokens: Tensor, owner: Tensor
+    ) -> tuple[list[Tensor | SharedStage], Tensor]:
+        """Stages of N texts in images `owner`, finest first, and the sentences (N, embed_dim).
+
+        A sentence's embedding has length sqrt(embed_dim): one an entry on average.
+        """
+        words, mask, sentence = self.encoder.read(tokens)
+        words, mask = trim_words(words, mask)
+        sentence = functional.normalize(sentence.float(), dim=-1) * sentence.shape[-1] ** 0.5
+        stages: list[Tensor | SharedStage] = []
         for index, view in enumerate(views):
             if isinstance(view, StageView):
                 stages.append(self._attention(index)(view.of(owner), words, mask))
             else:
-                stages.append(view[owner])
-        return stages
+                stages.append(SharedStage(view, owner))
+        return stages, sentence
 
     def _attention(self, level: int) -> PixelWordAttention:
         attention = self.attentions[str(level)]

@@ -135,3 +135,25 @@ def test_four_images_are_learned_by_heart(loss: str) -> None:
 
 def test_the_registry_names_it() -> None:
     assert SEGMENTORS["tris"] is TrisSegmentor
+
+
+def test_the_loss_may_be_taken_of_averaged_masks() -> None:
+    network, data = segmentor(loss_stride=2).eval(), batch(2)
+    assert data.masks is not None
+    logits, losses = network(data)
+    assert logits.shape == (2, 1, SIDE // 2, SIDE // 2)
+    halved = functional.avg_pool2d(data.masks, 2)
+    expected = functional.binary_cross_entropy_with_logits(logits, halved)
+    assert losses["segmentation"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_film_lets_the_sentence_reach_every_scale() -> None:
+    network, data = segmentor(film=True).eval(), batch(1)
+    for attention in network.attentions.values():  # silence the other road of the text
+        torch.nn.init.zeros_(attention.out[0].weight)
+        torch.nn.init.constant_(attention.out[0].bias, -1.0)
+    tokens, owner = network.encoder.tokenize(TEXTS[:2]), torch.zeros(2).long()
+    stages, sentence = network._fuse(network.encode(data.images), tokens, owner)
+    assert sentence.square().mean(dim=1).tolist() == pytest.approx([1.0, 1.0], rel=1e-4)
+    for scale in network.decoder(stages, sentence, coarse=True):
+        assert (scale[0] - scale[1]).abs().max() > 1e-5
