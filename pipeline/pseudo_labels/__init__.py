@@ -1,6 +1,7 @@
 """From response maps to the masks that a segmentor learns: refiners, applied as a list in order."""
 
 from pipeline.pseudo_labels.crf import Crf, CrfKernels
+from pipeline.pseudo_labels.exclusion import Exclusion
 from pipeline.pseudo_labels.prms import Prms
 from pipeline.pseudo_labels.proposal_snap import ProposalSnap
 from pipeline.pseudo_labels.refiner import Refiner, refine_image, refine_images
@@ -10,6 +11,7 @@ from pipeline.pseudo_labels.threshold import Threshold
 # name in the configuration's ``pseudo_labels.refine`` -> class
 REFINERS: dict[str, type[Refiner]] = {
     "prms": Prms,
+    "exclusion": Exclusion,
     "threshold": Threshold,
     "crf": Crf,
     "proposal_snap": ProposalSnap,
@@ -19,6 +21,7 @@ __all__ = [
     "REFINERS",
     "Crf",
     "CrfKernels",
+    "Exclusion",
     "Prms",
     "ProposalSnap",
     "ReferentState",
