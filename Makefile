@@ -34,8 +34,8 @@ lint: setup ## style, types and the workflow's form
 	snakefmt --check --compact-diff Snakefile
 	snakemake --lint
 
-bench: setup ## speed and quality claims, each against a named alternative
-	python -m benchmarks.crf_kernel
+bench: setup ## claims on speed and memory, each against a named alternative
+	python -m benchmarks
 
 touch: setup ## after `dvc pull`: tell snakemake that what was pulled is up to date
 	snakemake --cores $(CORES) --touch --forceall

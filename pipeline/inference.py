@@ -7,7 +7,8 @@ does not grow with the number of images.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal
 
@@ -18,7 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from pipeline.training.flips import mirrored
+
 Item = tuple[NDArray[np.uint8], Sequence[str]]  # an image (H, W, 3) and its expressions
+Look = Callable[[Iterable[Item], int | None, str], Iterator[NDArray[np.float32]]]
 
 
 def device_of(accelerator: Literal["auto", "cpu", "gpu"]) -> torch.device:
@@ -35,6 +39,8 @@ class Viewer:
         size: side in pixels of the square that images are resized to.
         images_per_batch: images that are encoded together.
         bf16: whether to compute in bfloat16 (autocast), as networks trained so expect.
+        mirror: whether to average with what is seen in the mirrored image, sentences mirrored too.
+            A sentence that cannot be mirrored is answered from the image alone.
     """
 
     def __init__(
@@ -45,6 +51,7 @@ class Viewer:
         device: torch.device,
         images_per_batch: int,
         bf16: bool,
+        mirror: bool,
     ) -> None:
         self._network: Any = network.eval().to(device)
         self._network.to(memory_format=torch.channels_last)
@@ -52,31 +59,69 @@ class Viewer:
         self._device = device
         self._images_per_batch = images_per_batch
         self._bf16 = bf16
+        self._mirror = mirror
         encoder = self._network.encoder
         self._mean = torch.tensor(encoder.mean, device=device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(encoder.std, device=device).view(1, 3, 1, 1) * 255
 
-    @torch.inference_mode()
     def respond(
         self, items: Iterable[Item], *, total: int | None, title: str
     ) -> Iterator[NDArray[np.float32]]:
         """Image after image, the raw responses (N, h, w) of its N expressions."""
-        for features, tokens, owner, sizes in self._encoded(items, total, title):
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-                maps = self._network.respond(features, tokens, owner)[:, 0].float().cpu()
-            for index in range(len(sizes)):
-                yield maps[(owner == index).cpu()].numpy()
+        return self._both_ways(self._respond, items, total, title)
 
-    @torch.inference_mode()
     def segment(
         self, items: Iterable[Item], *, total: int | None, title: str
     ) -> Iterator[NDArray[np.float32]]:
         """Image after image, the logits (N, H, W) of its N expressions at the image's size."""
-        for features, tokens, owner, sizes in self._encoded(items, total, title):
+        return self._both_ways(self._segment, items, total, title)
+
+    def _both_ways(
+        self, look: Look, items: Iterable[Item], total: int | None, title: str
+    ) -> Iterator[NDArray[np.float32]]:
+        """What `look` sees, averaged with the mirrored view where one is wanted and can be told."""
+        if not self._mirror:
+            yield from look(items, total, title)
+            return
+        waiting: deque[list[str | None]] = deque()
+
+        def views() -> Iterator[Item]:
+            for image, texts in items:
+                turned = [mirrored(text) for text in texts]
+                waiting.append(turned)
+                yield image, texts
+                yield (
+                    image[:, ::-1],
+                    [
+                        text if other is None else other
+                        for text, other in zip(texts, turned, strict=True)
+                    ],
+                )
+
+        found = look(views(), None if total is None else 2 * total, title)
+        for maps in found:
+            other = next(found)[..., ::-1]
+            told = np.array([text is not None for text in waiting.popleft()])[:, None, None]
+            yield np.where(told, (maps + other) / 2, maps)
+
+    @torch.inference_mode()
+    def _respond(
+        self, items: Iterable[Item], total: int | None, title: str
+    ) -> Iterator[NDArray[np.float32]]:
+        for features, tokens, owner, counts, _ in self._encoded(items, total, title):
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+                maps = self._network.respond(features, tokens, owner)[:, 0].float().cpu()
+            for mine in maps[: sum(counts)].split(counts):
+                yield mine.numpy()
+
+    @torch.inference_mode()
+    def _segment(
+        self, items: Iterable[Item], total: int | None, title: str
+    ) -> Iterator[NDArray[np.float32]]:
+        for features, tokens, owner, counts, sizes in self._encoded(items, total, title):
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
                 logits = self._network.segment(features, tokens, owner, self._size).float()
-            for index, size in enumerate(sizes):
-                mine = logits[owner == index]
+            for mine, size in zip(logits[: sum(counts)].split(counts), sizes, strict=True):
                 if size != self._size:
                     mine = functional.interpolate(mine, size, mode="bilinear", align_corners=False)
                 yield mine[:, 0].cpu().numpy()
@@ -84,29 +129,33 @@ class Viewer:
     @torch.inference_mode()
     def _encoded(
         self, items: Iterable[Item], total: int | None, title: str
-    ) -> Iterator[tuple[Any, Tensor, Tensor, list[tuple[int, int]]]]:
-        """Batches of images: features, tokens (N, T), owner (N,) and the images' sizes."""
+    ) -> Iterator[tuple[Any, Tensor, Tensor, list[int], list[tuple[int, int]]]]:
+        """Batches of M images: features, tokens (N, T), owner (N,), texts and size of each image.
+
+        The last of the N rows may be padding: N is at least the sum of the M numbers of texts.
+        """
         stream = iter(items)
         with tqdm(total=total, desc=title, unit="image", mininterval=1.0) as bar:
             while batch := list(islice(stream, self._images_per_batch)):
                 images = torch.cat([self._prepared(image) for image, _ in batch])
                 texts = [text for _, mine in batch for text in mine]
-                owner = torch.tensor(
-                    [index for index, (_, mine) in enumerate(batch) for _ in mine],
-                    dtype=torch.int64,
-                    device=self._device,
-                )
-                tokens = self._network.encoder.tokenize(texts).to(self._device)
+                counts = [len(mine) for _, mine in batch]
+                owner = torch.arange(len(batch)).repeat_interleave(torch.tensor(counts))
+                rows = padded(len(texts))
+                owner = functional.pad(owner, (0, rows - len(texts))).to(self._device)
+                tokens = self._network.encoder.tokenize(texts)
+                tokens = tokens[torch.arange(rows).clamp(max=len(texts) - 1)].to(self._device)
                 images = images.contiguous(memory_format=torch.channels_last)
                 with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
                     features = self._network.encode(images)
-                yield features, tokens, owner, [image.shape[:2] for image, _ in batch]
+                yield features, tokens, owner, counts, [image.shape[:2] for image, _ in batch]
                 bar.update(len(batch))
 
     def _prepared(self, image: NDArray[np.uint8]) -> Tensor:
         """(1, 3, size, size), normalised for the encoder."""
         pixels = (
-            torch.tensor(np.ascontiguousarray(image), device=self._device)
+            # a copy, for torch takes no view that runs backwards
+            torch.tensor(np.array(image, order="C"), device=self._device)
             .permute(2, 0, 1)[None]
             .float()
         )
@@ -115,3 +164,13 @@ class Viewer:
                 pixels, self._size, mode="bilinear", align_corners=False, antialias=True
             )
         return (pixels - self._mean) / self._std
+
+
+def padded(texts: int) -> int:
+    """The rows that a batch of so many texts gets: the next of eight sizes an octave.
+
+    The kernels' library keeps what it prepared for every shape it met (20 MiB each with the
+    miniature's segmentor), so memory would grow with the number of batches.
+    """
+    step: int = 1 << max(texts.bit_length() - 4, 0)
+    return -(-texts // step) * step

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
-
 from pipeline.config import Config, run_config
 from pipeline.inference import Viewer, device_of
 from pipeline.layout import Layout
@@ -14,7 +10,6 @@ from pipeline.steps.fitting import computes_in_bf16
 from pipeline.steps.inputs import by_image, columns_of, expressions_of, images_of, pictures_of
 from pipeline.steps.localizer_network import build_localizer
 from pipeline.store import digest_of, write_maps
-from pipeline.training.flips import mirrored
 from pipeline.training.weights import load_weights
 
 
@@ -33,29 +28,16 @@ def run(config: Config, *, run: str) -> None:
         device=device_of(config.machine.accelerator),
         images_per_batch=config.machine.evaluation_batch,
         bf16=computes_in_bf16(config.machine.accelerator, settings.localizer.training.precision),
+        mirror=settings.inference.mirror_responses,
     )
 
-    def items() -> Iterator[tuple[np.ndarray, list[str]]]:
-        for image_id, group in by_image(expressions):
-            image, texts = pictures.load(images[image_id]), [e.text for e in group]
-            yield image, texts
-            if settings.localizer.mirror:
-                yield image[:, ::-1], [mirrored(text) or text for text in texts]
-
-    def maps() -> Iterator[np.ndarray]:
-        views = 2 if settings.localizer.mirror else 1
-        found = viewer.respond(items(), total=views * len(images), title=f"respond {run}")
-        for _, group in by_image(expressions):
-            responses = next(found)
-            if settings.localizer.mirror:
-                # A sentence that cannot be mirrored says nothing of the mirrored image.
-                can = np.array([mirrored(e.text) is not None for e in group])[:, None, None]
-                responses = np.where(can, (responses + next(found)[..., ::-1]) / 2, responses)
-            yield from responses
+    groups = list(by_image(expressions))
+    items = ((pictures.load(images[image]), [e.text for e in group]) for image, group in groups)
+    found = viewer.respond(items, total=len(groups), title=f"respond {run}")
 
     write_maps(
         layout.responses(run),
         columns_of(expressions),
-        maps(),
+        (response for responses in found for response in responses),
         config_digest=digest_of(step_settings(config, run, "respond")),
     )

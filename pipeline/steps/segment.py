@@ -32,6 +32,7 @@ def run(config: Config, *, run: str) -> None:
         device=device_of(config.machine.accelerator),
         images_per_batch=config.machine.evaluation_batch,
         bf16=computes_in_bf16(config.machine.accelerator, settings.segmentor.training.precision),
+        mirror=settings.inference.mirror_masks,
     )
     groups = list(by_image(expressions))
     items = ((pictures.load(images[image]), [e.text for e in group]) for image, group in groups)
