@@ -1,0 +1,44 @@
+"""Copies of this repository as a fresh clone has it, and programs run in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+HIDDEN = ("SNAKEMAKE_PROFILE", "DVC_STAGE", "DVC_ROOT", "GIT_DIR", "GIT_INDEX_FILE")
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the repository at ``root``."""
+
+    root: Path
+
+    def call(self, *command: str, timeout: int = 600) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m <command>`` there, with this interpreter, as from a plain shell."""
+        environment = {key: value for key, value in os.environ.items() if key not in HIDDEN}
+        return subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=self.root,
+            env=environment | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+
+def copy_repository(target: Path) -> Copy:
+    """All files that git knows or would take in, in a git repository of their own."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():  # not one that was deleted and is not committed yet
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)
+    return Copy(target)
