@@ -1,4 +1,4 @@
-"""``ris``: one verb a workflow rule, plus ``predict`` and ``check``.
+"""``ris``: one verb a workflow rule, plus ``predict``, ``demo`` and ``check``.
 
 Heavy packages are imported inside the verbs, so that ``ris --help`` answers at once.
 """
@@ -27,6 +27,10 @@ Configs = Annotated[
     typer.Option("--config", "-c", help="config.yaml and overlays, merged in order."),
 ]
 Run = Annotated[str, typer.Option("--run", "-r", help="A name under `runs:` of the config.")]
+TrainedRun = Annotated[
+    str | None,
+    typer.Option("--run", "-r", help="A trained run of the config; without it, the first."),
+]
 Shard = Annotated[int, typer.Option("--shard", help="Which shard, from 0 to machine.shards - 1.")]
 Threads = Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads of this process.")]
 
@@ -55,10 +59,21 @@ def _step(verb: str, configs: list[Path] | None, threads: int = 1, **arguments: 
     from pipeline.config import load
 
     config = load(configs or [Path("config.yaml")])
+    _check_shard(arguments.get("shard", 0), config.machine.shards)
     if "torch" in sys.modules:  # pragma: no cover - only when embedded in another program
         sys.modules["torch"].set_num_threads(threads)
     step = importlib.import_module(f"pipeline.steps.{verb}")
     step.run(config, **arguments)
+
+
+def _check_shard(shard: int, shards: int) -> None:
+    from pipeline.safety import InputError
+
+    if not 0 <= shard < shards:
+        raise InputError(
+            f"--shard: {shard} is none of the {shards} that machine.shards asks for; "
+            f"give 0 to {shards - 1}"
+        )
 
 
 @app.command()
@@ -135,10 +150,12 @@ def report(config: Configs = None, threads: Threads = 1) -> None:
 
 @app.command()
 def predict(
-    image: Annotated[Path, typer.Argument(help="An image file.")],
-    expressions: Annotated[list[str], typer.Argument(help="One or more expressions.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
+    expressions: Annotated[
+        list[str], typer.Argument(metavar="EXPRESSIONS", help="One or more expressions.")
+    ],
     config: Configs = None,
-    run: Run = "weak",
+    run: TrainedRun = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path(
         "predictions"
     ),
@@ -146,6 +163,28 @@ def predict(
 ) -> None:
     """Segment what each expression means: mask PNG, overlay PNG and JSON."""
     _step("predict", config, threads, run=run, image=image, expressions=expressions, output=output)
+
+
+@app.command()
+def demo(
+    image: Annotated[
+        Path | None,
+        typer.Argument(metavar="IMAGE", help="An image file; without it, a few held-out images."),
+    ] = None,
+    expressions: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="EXPRESSIONS", help="What to look for in the image."),
+    ] = None,
+    config: Configs = None,
+    run: TrainedRun = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder; by default demo in the results.")
+    ] = None,
+    threads: Threads = 1,
+) -> None:
+    """Show what a trained run sees, in one picture: image, response map and predicted mask."""
+    texts = expressions or []
+    _step("demo", config, threads, run=run, image=image, expressions=texts, output=output)
 
 
 @app.command()

@@ -59,7 +59,9 @@ def draw_panels(view: View, side: int) -> dict[str, Picture]:
     def fit(mask: overlay.Mask) -> overlay.Mask:
         return overlay.fitted_mask(mask, side)
 
-    panels = {"truth": overlay.outlined(picture, fit(view.truth), overlay.TRUTH)}
+    panels = {}
+    if view.truth is not None:
+        panels["truth"] = overlay.outlined(picture, fit(view.truth), overlay.TRUTH)
     if view.heat is not None:
         panels["response"] = overlay.heated(picture, overlay.fitted_map(view.heat, side))
         if view.heat_peak is not None:
@@ -113,15 +115,28 @@ def readme_picture(cases: Sequence[Case], view_of: Callable[[Key], View]) -> byt
     """A PNG below 600 kB: a row a case with its picture, sentence and what was made of it."""
     views = [view_of(case.key) for case in cases]
     for side in GRID_SIDES:
-        picture = _grid(cases, views, side)
+        picture = picture_grid(views, side=side, notes=[_iou_notes(case) for case in cases])
         content = overlay.few_colours(picture)
         if len(content) < GRID_BYTES:
             break
     return content
 
 
-def _grid(cases: Sequence[Case], views: Sequence[View], side: int) -> Picture:
-    """Columns: picture with the sentence above, then the panels; IoU below the masks."""
+def _iou_notes(case: Case) -> dict[str, str]:
+    """What to say below a case's panels."""
+    rungs = {name: {"prediction": "segmentor"}.get(name, name) for name in README_ORDER}
+    return {
+        name: f"IoU {100 * case.iou[rung]:.0f}" for name, rung in rungs.items() if rung in case.iou
+    }
+
+
+def picture_grid(
+    views: Sequence[View], *, side: int, notes: Sequence[Mapping[str, str]]
+) -> Picture:
+    """A row a view: its picture with the sentence above, then the panels with their notes below.
+
+    ``notes`` has the words for each view by the panel's name; panels are ``side`` pixels long.
+    """
     gap, text_size = max(6, side // 16), max(10, side // 12)
     font = overlay.font_of(text_size)
     drawn = [draw_panels(view, side) for view in views]
@@ -134,7 +149,7 @@ def _grid(cases: Sequence[Case], views: Sequence[View], side: int) -> Picture:
     pen = ImageDraw.Draw(canvas)
     for column, title in enumerate(["picture", *(TITLES[name] for name in names)]):
         pen.text((gap + column * (side + gap), gap), title, font=font, fill=_INK)
-    for number, (case, view, panels) in enumerate(zip(cases, views, drawn, strict=True)):
+    for number, (said, view, panels) in enumerate(zip(notes, views, drawn, strict=True)):
         top = line + 2 * gap + number * row_height
         (sentence, *_) = overlay.wrapped(f"“{view.text}”", font, width - 2 * gap, most=1)
         pen.text((gap, top), sentence, font=font, fill=_INK)
@@ -146,9 +161,7 @@ def _grid(cases: Sequence[Case], views: Sequence[View], side: int) -> Picture:
             below = top + line + (side - picture.shape[0]) // 2
             canvas.paste(Image.fromarray(picture), (left, below))
         for column, name in enumerate(names, start=1):
-            rung = {"prediction": "segmentor"}.get(name, name)
-            if rung in case.iou:
-                note = f"IoU {100 * case.iou[rung]:.0f}"
+            if name in said:
                 place = (gap + column * (side + gap), top + line + side + 1)
-                pen.text(place, note, font=font, fill=_INK)
+                pen.text(place, said[name], font=font, fill=_INK)
     return np.asarray(canvas)

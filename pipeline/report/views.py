@@ -44,12 +44,13 @@ class Sources:
 class View:
     """One expression. picture uint8 (H, W, 3); masks bool (H, W); heat float32 (H, W) in [0, 1].
 
-    Peaks are (x, y) in pixels: of the heat, and of the segmentor's logits.
+    Peaks are (x, y) in pixels: of the heat, and of the segmentor's logits. There is no truth (None)
+    about a picture of the user's own.
     """
 
     text: str
     picture: NDArray[np.uint8]
-    truth: Mask
+    truth: Mask | None
     heat: NDArray[np.float32] | None
     heat_peak: Point | None
     pseudo_label: Mask | None

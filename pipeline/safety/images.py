@@ -55,6 +55,10 @@ def open_image(
         raise InputError(f"{path}: no such file") from error
     except Image.UnidentifiedImageError as error:
         raise InputError(f"{path}: not a picture ({', '.join(FORMATS)} are read)") from error
+    except Image.DecompressionBombError as error:  # Pillow's own limit, before the size is known
+        raise InputError(
+            f"{path}: {error}; at most {max_pixels} pixels are read; make it smaller"
+        ) from error
     except Exception as error:  # a damaged picture can make a decoder raise anything
         raise InputError(f"{path}: damaged picture ({error}); get it again") from error
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import Config, run_config
 from pipeline.evaluation import binarise_logits, convention
-from pipeline.inference import Viewer, device_of
+from pipeline.inference import Item, Viewer, device_of
 from pipeline.layout import Layout
 from pipeline.report import overlay
 from pipeline.runs import owner
 from pipeline.safety import InputError, checked_text, open_image
 from pipeline.steps.fitting import computes_in_bf16
+from pipeline.steps.localizer_network import build_localizer
 from pipeline.steps.segment import confidence
 from pipeline.steps.segmentor_network import build_segmentor
 from pipeline.store import atomic_path, rle_encode, write_json
@@ -28,40 +29,21 @@ SMALLEST_OVERLAY, LARGEST_OVERLAY = 320, 2048  # pixels of its longer side
 SLUG_LENGTH = 40
 
 
-def run(config: Config, *, run: str, image: Path, expressions: list[str], output: Path) -> None:
+def run(
+    config: Config, *, run: str | None, image: Path, expressions: list[str], output: Path
+) -> None:
     """Write a mask and an overlay for each expression, and ``predictions.json`` about all.
 
-    The image is turned as its camera's note says, and everything is in pixels of the turned image.
+    Without ``run``, the first of the configuration is asked. The image is turned as its camera's
+    note says, and everything is in pixels of the turned image.
     Other files in ``output`` stay as they are. :class:`InputError` for an expression without words
     or too long, a file that is no image or too large, or a run that is not trained yet.
     """
-    settings = run_config(config, run)
-    texts = [
-        checked_text(text, f"expression {number}") for number, text in enumerate(expressions, 1)
-    ]
-    if not texts:
-        raise InputError("predict: give at least one expression, in quotes")
-    picture = open_image(image, MAX_PIXELS)
-    most = MAX_LOGITS // (picture.shape[0] * picture.shape[1])
-    if len(texts) > most:
-        raise InputError(
-            f"{image}: {len(texts)} expressions of a picture of this size need too much memory; "
-            f"ask for at most {most} at a time, or make it smaller"
-        )
-    weights = Layout.of(config).segmentor(owner(config, run, "train_segmentor"))
-    if not weights.is_file():
-        raise InputError(f"{weights}: run {run!r} has no trained segmentor yet; `make run` first")
-    network = build_segmentor(settings)
-    load_weights(network, weights)
-    viewer = Viewer(
-        network,
-        size=settings.encoder.image_size,
-        device=device_of(config.machine.accelerator),
-        images_per_batch=1,
-        bf16=computes_in_bf16(config.machine.accelerator, settings.segmentor.training.precision),
-    )
-    (logits,) = viewer.segment([(picture, texts)], total=1, title=f"predict {run}")
-    rule = convention(settings.evaluation.convention).binarise
+    name = chosen_run(config, run)
+    picture, texts = checked_request(image, expressions)
+    viewer = load_viewer(config, name, stage="segmentor")
+    (logits,) = viewer.segment([(picture, texts)], total=1, title=f"predict {name}")
+    rule = convention(run_config(config, name).evaluation.convention).binarise
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -90,6 +72,56 @@ def run(config: Config, *, run: str, image: Path, expressions: list[str], output
     # Last, so that what it names is there.
     write_json(output / "predictions.json", found)
     print(_summary(found, output))
+
+
+def chosen_run(config: Config, run: str | None) -> str:
+    """``run``, or the first of the configuration; :class:`InputError` if there is none of it."""
+    name = next(iter(config.runs)) if run is None else run
+    run_config(config, name)
+    return name
+
+
+def checked_request(image: Path, expressions: list[str]) -> Item:
+    """The picture, upright, and the texts that a user asks about; :class:`InputError` as above."""
+    texts = [
+        checked_text(text, f"expression {number}") for number, text in enumerate(expressions, 1)
+    ]
+    if not texts:
+        raise InputError("EXPRESSIONS: give at least one expression, in quotes")
+    picture = open_image(image, MAX_PIXELS)
+    most = MAX_LOGITS // (picture.shape[0] * picture.shape[1])
+    if len(texts) > most:
+        raise InputError(
+            f"{image}: {len(texts)} expressions of a picture of this size need too much memory; "
+            f"ask for at most {most} at a time, or make it smaller"
+        )
+    return picture, texts
+
+
+def load_viewer(config: Config, run: str, *, stage: Literal["localizer", "segmentor"]) -> Viewer:
+    """The trained network of a run, one image at a time; :class:`InputError` if there is none."""
+    settings = run_config(config, run)
+    paths = {"localizer": Layout.of(config).localizer, "segmentor": Layout.of(config).segmentor}
+    weights = paths[stage](owner(config, run, f"train_{stage}"))
+    if not weights.is_file():
+        raise InputError(f"{weights}: run {run!r} has no trained {stage} yet; `make run` first")
+    if stage == "localizer":
+        network = build_localizer(settings, with_critic=False)
+        precision = settings.localizer.training.precision
+        mirror = settings.inference.mirror_responses
+    else:
+        network = build_segmentor(settings)
+        precision = settings.segmentor.training.precision
+        mirror = settings.inference.mirror_masks
+    load_weights(network, weights)
+    return Viewer(
+        network,
+        size=settings.encoder.image_size,
+        device=device_of(config.machine.accelerator),
+        images_per_batch=1,
+        bf16=computes_in_bf16(config.machine.accelerator, precision),
+        mirror=mirror,
+    )
 
 
 def slug(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The words that a person types: those of the README exist, and those of the Makefile work."""
+"""The words of the Makefile work; those of the README are in tests/test_readme.py."""
 
 from __future__ import annotations
 
@@ -9,38 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import app
-
 
 def make(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["make", *arguments], cwd=repository, capture_output=True, text=True, timeout=60
     )
-
-
-@pytest.fixture(scope="module")
-def shown(repository: Path) -> str:
-    """The code blocks of the README."""
-    text = (repository / "README.md").read_text()
-    return "\n".join(re.findall(r"```(?:bash|sh|console)?\n(.*?)```", text, re.DOTALL))
-
-
-def test_make_targets_of_the_readme_exist(repository: Path, shown: str) -> None:
-    targets = set(re.findall(r"^\$?\s*make ([a-z]+)", shown, re.MULTILINE))
-    assert targets >= {"run", "test"}
-    known = set(re.findall(r"^([a-z]+):", (repository / "Makefile").read_text(), re.MULTILINE))
-    assert targets <= known
-
-
-def test_verbs_of_the_readme_exist(shown: str) -> None:
-    verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
-    used = set(re.findall(r"^\$?\s*(?:\.venv/bin/)?ris ([a-z-]+)", shown, re.MULTILINE))
-    assert used and used <= verbs
-
-
-def test_files_of_the_readme_exist(repository: Path, shown: str) -> None:
-    for name in re.findall(r"experiments/[\w.-]+\.yaml", shown):
-        assert (repository / name).is_file(), name
 
 
 def test_make_without_a_target_lists_the_words(repository: Path) -> None:
