@@ -21,7 +21,6 @@ OVERLAP_LIMIT = 0.05  # TRIS: IoU above which the lower-scored of two boxes is d
 SCORE_SHARE = 0.5  # TRIS: boxes at or below this share of the best score are dropped
 BOX_IOU = 0.5  # BoxAcc needs more than this
 _EIGHT = np.ones((3, 3), dtype=np.int8)
-_PADDING = np.array([1, 1, 0, 0])
 _AROUND = np.array([-1, -1, 2, 2])
 
 
@@ -48,7 +47,13 @@ def contour_boxes(mask: Bools) -> Ints:
     The outline of a hole runs through the pixels around it, so its box is one pixel wider on each
     side. Of either kind the lowest come first, as OpenCV lists them; the order only decides ties.
     """
-    padded = np.pad(mask, 1)
+    around = _around(mask)
+    if around is None:
+        return np.zeros((0, 4), dtype=np.int64)
+    left, top, right, bottom = around
+    # The mask's own box is all that has to be searched, and mostly a small part of the image.
+    padded = np.zeros((bottom - top + 2, right - left + 2), dtype=np.bool_)
+    padded[1:-1, 1:-1] = mask[top:bottom, left:right]
     parts, count = ndimage.label(padded, structure=_EIGHT)
     boxes = _boxes_of(parts)
     gaps = ~padded
@@ -58,7 +63,15 @@ def contour_boxes(mask: Bools) -> Ints:
         holes, _ = ndimage.label(gaps)
         holes[holes == holes[0, 0]] = 0  # the outside is no hole
         boxes = np.concatenate([boxes, _boxes_of(holes) + _AROUND])
-    return boxes - _PADDING
+    return boxes + np.array([left - 1, top - 1, 0, 0])
+
+
+def _around(mask: Bools) -> tuple[int, int, int, int] | None:
+    """The box x1, y1, x2, y2 around all pixels of a mask, or None of an empty one."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _boxes_of(labels: NDArray[np.int32]) -> Ints:
@@ -115,9 +128,9 @@ def _kept(mask: Bools, boxes: Ints) -> Ints:
     if mask.all() or not len(boxes):
         return np.zeros((0, 4), dtype=np.int64)
     x, y, width, height = boxes.T
-    sums = np.pad(mask.cumsum(0, dtype=np.int64).cumsum(1), ((1, 0), (1, 0)))
     x2, y2 = x + width, y + height
-    filled = sums[y2, x2] - sums[y, x2] - sums[y2, x] + sums[y, x]
+    corners = zip(x.tolist(), y.tolist(), x2.tolist(), y2.tolist(), strict=True)
+    filled = np.array([np.count_nonzero(mask[b:d, a:c]) for a, b, c, d in corners])
     scores = filled / (width * height)
     kept = _suppress(boxes.astype(np.float32), scores.astype(np.float32))
     kept = kept[scores[kept] > SCORE_SHARE * scores.max()]

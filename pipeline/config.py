@@ -29,6 +29,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class MisfitError(ValueError):
+    """A value that is right by itself but not beside the others: key, value, what it may be."""
+
+    def __init__(self, key: str, value: object, allowed: str) -> None:
+        self.key, self.value, self.allowed = key, value, allowed
+        super().__init__(f"{key}: {value!r} is given; it must be {allowed}")
+
+
+def _names(values: Iterable[str]) -> str:
+    return ", ".join(values)
+
+
 class Paths(Section):
     artifacts: str
     results: str
@@ -61,9 +73,19 @@ class Dataset(Section):
     @model_validator(mode="after")
     def _splits_are_apart(self) -> Dataset:
         if self.train in self.evaluate:
-            raise ValueError(f"evaluate: must not hold the training split {self.train!r}")
+            raise MisfitError("evaluate", self.evaluate, f"splits other than train, {self.train!r}")
         if self.headline not in self.evaluate:
-            raise ValueError(f"headline: {self.headline!r} must be one of evaluate {self.evaluate}")
+            raise MisfitError(
+                "headline", self.headline, f"one of evaluate: {_names(self.evaluate)}"
+            )
+        if self.source == "miniature":
+            drawn = SplitSizes.model_fields
+            if self.train not in drawn:
+                raise MisfitError("train", self.train, f"one of those drawn: {_names(drawn)}")
+            if not set(self.evaluate) <= set(drawn):
+                raise MisfitError(
+                    "evaluate", self.evaluate, f"some of those drawn: {_names(drawn)}"
+                )
         return self
 
     @property
@@ -87,6 +109,14 @@ class Scene(Section):
     min_visible: Share
     clutter: Annotated[int, Field(ge=0)]
     noise: NonNegative
+
+    @model_validator(mode="after")
+    def _some_number_of_objects(self) -> Scene:
+        if self.max_objects < self.min_objects:
+            raise MisfitError(
+                "max_objects", self.max_objects, f"min_objects {self.min_objects} or more"
+            )
+        return self
 
 
 class Captions(Section):
@@ -122,6 +152,12 @@ class Optimisation(Section):
 
 
 class Training(Optimisation):
+    """How a stage of the method is trained.
+
+    ``batch_size`` counts expressions, or with ``sampling: images`` images. ``texts_per_image`` is
+    read with ``sampling: images`` alone, ``photometric_strength`` where ``augment`` holds it.
+    """
+
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
     texts_per_image: Count
@@ -130,6 +166,16 @@ class Training(Optimisation):
     augment: list[Literal["photometric", "flip"]]
     photometric_strength: Share
     negatives: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _referents_can_be_kept_apart(self) -> Training:
+        if self.distinct_referents and self.sampling != "expressions":
+            raise MisfitError(
+                "distinct_referents",
+                True,
+                f"false with sampling: {self.sampling}; true needs sampling: expressions",
+            )
+        return self
 
 
 class Encoder(Section):
@@ -207,7 +253,11 @@ class LossStarts(Section):
 
 
 class TrisLocalizer(Section):
-    """TRIS Stage-1 (Liu et al., ICCV 2023)."""
+    """TRIS Stage-1 (Liu et al., ICCV 2023).
+
+    With ``training.sampling: images`` no image is twice in a batch: every text of an image is its
+    own, so ``same_image`` has nothing to decide and ``positives: referent`` is ``text``.
+    """
 
     method: Literal["tris"]
     hidden: Count
@@ -225,13 +275,29 @@ class TrisLocalizer(Section):
     cosine_ceiling: Share
     loss_weights: LossWeights
     loss_starts: LossStarts
-    mirror: bool
     training: Training
 
     @property
     def terms(self) -> list[str]:
         """The losses with a weight; the others are not computed."""
         return [name for name, weight in self.loss_weights.model_dump().items() if weight > 0]
+
+    @model_validator(mode="after")
+    def _terms_can_be_computed(self) -> TrisLocalizer:
+        weights = self.loss_weights.model_dump()
+        if not self.terms:
+            raise MisfitError("loss_weights", weights, "above 0 for at least one term")
+        if "calibration" in self.terms and self.training.negatives == 0:
+            raise MisfitError(
+                "training.negatives",
+                0,
+                f"1 or more with loss_weights.calibration {weights['calibration']:g}",
+            )
+        if self.cosine_floor >= self.cosine_ceiling:
+            raise MisfitError(
+                "cosine_floor", self.cosine_floor, f"below cosine_ceiling {self.cosine_ceiling:g}"
+            )
+        return self
 
 
 MapThreshold = Literal["positive"] | Annotated[float, Field(ge=0, lt=1)]
@@ -244,6 +310,10 @@ class Threshold(Section):
 class Prms(Section):
     combine: Literal["best", "mean"]
     batch_size: Count
+
+
+class Exclusion(Section):
+    weight: Annotated[float, Field(gt=0, le=1)]
 
 
 class CrfKernels(Section):
@@ -271,13 +341,25 @@ class ProposalSnap(Section):
 
 class PseudoLabels(Section):
     refine: Annotated[
-        list[Literal["threshold", "prms", "crf", "proposal_snap"]], Field(min_length=1)
+        list[Literal["threshold", "prms", "exclusion", "crf", "proposal_snap"]],
+        Field(min_length=1),
     ]
     splits: Annotated[list[Name], Field(min_length=1)]
     threshold: Threshold
     prms: Prms
+    exclusion: Exclusion
     crf: Crf
     proposal_snap: ProposalSnap
+
+    @model_validator(mode="after")
+    def _ends_in_masks(self) -> PseudoLabels:
+        if self.refine[-1] in ("prms", "exclusion"):
+            raise MisfitError(
+                "refine",
+                self.refine,
+                "a list that ends in what makes masks: threshold, crf or proposal_snap",
+            )
+        return self
 
 
 class SegmentorLossWeights(Section):
@@ -294,9 +376,23 @@ class TrisSegmentor(Section):
     hidden: Count
     widths: Annotated[list[Count], Field(min_length=1)]
     coordinates: bool
+    film: bool
     loss: Literal["bce", "ce_dice"]
+    loss_stride: Annotated[int, Field(ge=1, le=8)]
     loss_weights: SegmentorLossWeights
     training: Training
+
+
+class Inference(Section):
+    """Whether trained networks also look at the mirrored image, its sentences mirrored too."""
+
+    mirror_responses: bool
+    mirror_masks: bool
+
+
+# What the published evaluators give to methods (``evaluation/conventions.py``); figures of another
+# text are not theirs. ``default`` is our own and takes either.
+PUBLISHED_TEXT = {"tris": "sentence", "cris": "sentence", "lavt": "raw", "rela": "raw"}
 
 
 class Evaluation(Section):
@@ -323,9 +419,29 @@ class Config(Section):
     localizer: TrisLocalizer
     pseudo_labels: PseudoLabels
     segmentor: TrisSegmentor
+    inference: Inference
     evaluation: Evaluation
     report: Report
     runs: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Config:
+        text, rule = self.dataset.text, self.evaluation.convention
+        if PUBLISHED_TEXT.get(rule, text) != text:
+            raise MisfitError(
+                "dataset.text",
+                text,
+                f"{PUBLISHED_TEXT[rule]} with evaluation.convention: {rule}",
+            )
+        splits, key = self.pseudo_labels.splits, "pseudo_labels.splits"
+        if not set(splits) <= set(self.dataset.splits):
+            raise MisfitError(key, splits, f"some of dataset's: {_names(self.dataset.splits)}")
+        learns = self.segmentor.supervision == "pseudo_labels"
+        if learns and self.dataset.train not in splits:
+            raise MisfitError(
+                key, splits, f"a list with dataset.train, {self.dataset.train!r}, to learn from"
+            )
+        return self
 
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
@@ -384,6 +500,12 @@ def check(content: Mapping[str, Any], *, source: str = "config") -> Config:
                 f"{source}: runs.{name}.{sorted(outside)[0]}: is shared by all runs; "
                 "set it at the top level"
             )
+        section = overlay.get("pseudo_labels")
+        if isinstance(section, Mapping) and "splits" in section:
+            raise InputError(
+                f"{source}: runs.{name}.pseudo_labels.splits: is shared by all runs, as their "
+                "proposals are; set it at the top level"
+            )
         _validate(merge(content, overlay), f"{source}: runs.{name}")
     return config
 
@@ -404,19 +526,35 @@ def _validate(content: Mapping[str, Any], source: str) -> Config:
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        lines = [f"{source}: {_explain(item)}" for item in error.errors()]
+        lines = [f"{source}: {line}" for line in _explanations(error)]
         raise InputError("\n".join(lines)) from None
 
 
-def _explain(item: Any) -> str:
+def _explanations(error: ValidationError) -> list[str]:
+    """One line a wrong key; where a value may be of several types, what each of them asks for."""
+    found: dict[tuple[int | str, ...], list[Any]] = {}
+    for item in error.errors():
+        place = tuple(part for part in item["loc"] if not _is_branch(part))
+        found.setdefault(place, []).append(item)
+    return [_explain(place, items) for place, items in found.items()]
+
+
+def _explain(place: tuple[int | str, ...], items: list[Any]) -> str:
     """One mistake in a line: the key, what is allowed, what was given."""
-    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
+    key, item = ".".join(map(str, place)), items[0]
+    mistake = item.get("ctx", {}).get("error")
+    if isinstance(mistake, MisfitError):
+        return f"{key}.{mistake}".removeprefix(".")
     if item["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed here: {', '.join(_allowed(item['loc']))}"
     if item["type"] == "missing":
         return f"{key}: missing; config.yaml shows every key with its default"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{key}: {message} (given: {item['input']!r})"
+    return f"{key}: {', or '.join(i['msg'] for i in items)} (given: {item['input']!r})"
+
+
+def _is_branch(part: int | str) -> bool:
+    """Is this part of a location no key but one of the types that a value may have?"""
+    return isinstance(part, str) and part.startswith(("literal[", "constrained-"))
 
 
 def _allowed(location: tuple[int | str, ...]) -> list[str]:

@@ -190,3 +190,11 @@ def test_accuracy_is_of_the_kept_boxes(mask: np.ndarray, corners: tuple[int, ...
     truth = [x1, y1, x1 + wide + 1, y1 + high + 1]
     best = boxes.box_iou(boxes.mask_boxes(mask), truth)
     assert boxes.box_accurate(mask, truth) == bool((best > 0.5).any())
+
+
+@given(mask=hnp.arrays(np.bool_, (7, 9)), top=st.integers(0, 5), left=st.integers(0, 5))
+def test_boxes_move_with_the_mask(mask: np.ndarray, top: int, left: int) -> None:
+    """Only the mask's own box is searched: empty rows and columns around it change nothing."""
+    placed = np.pad(mask, ((top, 5 - top), (left, 5 - left)))
+    moved = boxes.contour_boxes(mask) + np.array([left, top, 0, 0])
+    assert boxes.contour_boxes(placed).tolist() == moved.tolist()

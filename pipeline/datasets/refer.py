@@ -53,6 +53,12 @@ def refs_file(folder: str | Path, split_by: str) -> Path:
     return inside(folder, f"refs({split_by}).p")
 
 
+def source_files(folder: str | Path, *, split_by: str) -> dict[str, Path]:
+    """By name, the files that the tables are made from; the pictures are only looked for."""
+    paths = (refs_file(folder, split_by), Path(folder) / "instances.json")
+    return {path.name: path for path in paths}
+
+
 def read_refer(folder: str | Path, *, dataset: str, split_by: str) -> DatasetTables:
     """The tables of the dataset in ``folder``, under the name ``dataset``.
 

@@ -53,8 +53,9 @@ def baseline_records(
         )
     ids = np.array(list(truth.expressions), dtype=np.int64).reshape(-1, 2)
     places = truth.places(ids[:, 0])
-    records = {name: blank_records(image, ids[:, 0], ids[:, 1], truth) for name in BASELINES}
-    targeted = records["random_point"]["truth_area"] > 0
+    blank = blank_records(image, ids[:, 0], ids[:, 1], truth)
+    records = {name: dict(blank) for name in BASELINES}
+    targeted = blank["truth_area"] > 0
     random_point, hit = _random_point(truth)
     inside, iou = _objects_against(truth.masks, truth.objects, convention)
     largest = int(areas(truth.objects).argmax())

@@ -116,7 +116,7 @@ def from_masks(tables: Iterable[pa.Table], truth: GroundTruth) -> Iterator[Image
         for key, rows in _images(table.select(KEYS[:3]).to_pydict()):
             if key[1] not in truth.splits:
                 continue
-            part = table.take(rows)
+            part = table.slice(rows[0], len(rows))
             points = None
             if with_peaks:
                 points = np.stack([part["peak_x"].to_numpy(), part["peak_y"].to_numpy()], axis=1)

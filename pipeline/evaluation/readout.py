@@ -39,7 +39,7 @@ def read_responses(
             maps.relu(), size, mode="bilinear", align_corners=convention.align_corners
         )
     highest = maps.amax(dim=(2, 3), keepdim=True)
-    maps = torch.where(highest > 0, maps / highest, torch.zeros(()))
+    maps /= torch.where(highest > 0, highest, torch.ones(()))  # zeros stay zeros
     return np.asarray(maps[:, 0].numpy(), dtype=np.float32)
 
 

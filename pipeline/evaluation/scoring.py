@@ -15,7 +15,7 @@ and three words: style, size (of the object), failure (``unknown`` without objec
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,11 +124,8 @@ def score_image(
     masks = predictions.masks
     if masks is not None:
         _score_masks(records, masks, meant, convention)
-        accurate = [
-            box_accurate(mask, truth.boxes[place]) if has_target else np.nan
-            for mask, place, has_target in zip(masks, places, targeted, strict=True)
-        ]
-        records["box"] = np.array(accurate, dtype=np.float64)
+        content = [np.packbits(mask).tobytes() for mask in masks]
+        records["box"] = _boxes_found(masks, content, truth.boxes[places], targeted)
         if truth.objects is not None:
             records["failure"] = _failures(predictions, masks, meant, truth.objects)
     if predictions.said_none is not None:
@@ -165,6 +162,20 @@ def _score_masks(records: Records, masks: Bools, meant: Bools, convention: Conve
     records["iou"] = intersection_over_union(
         intersection, union, empty_union=convention.empty_union
     )
+
+
+def _boxes_found(
+    masks: Bools, content: Sequence[bytes], boxes: Ints, targeted: Bools
+) -> NDArray[np.float64]:
+    """BoxAcc of each mask; sentences of a referent that share a mask are measured once."""
+    known: dict[tuple[bytes, ...], float] = {}
+    found = []
+    for mask, packed, box, has_target in zip(masks, content, boxes, targeted, strict=True):
+        key = (packed, box.tobytes())
+        if has_target and key not in known:
+            known[key] = float(box_accurate(mask, box))
+        found.append(known[key] if has_target else np.nan)
+    return np.array(found, dtype=np.float64)
 
 
 def _failures(

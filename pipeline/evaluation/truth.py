@@ -71,7 +71,9 @@ class GroundTruth:
         InputError: a referent is annotated twice, or an expression's referent not at all; no
         expression is in ``splits``.
         """
-        self._truth, self._objects = truth, objects
+        # One chunk a column: rows are then picked by number at once.
+        self._truth = truth.combine_chunks()
+        self._objects = None if objects is None else objects.combine_chunks()
         self._last: tuple[ImageKey, ImageTruth] | None = None
         self._referents: dict[ImageKey, list[int]] = defaultdict(list)
         self._texts: dict[ImageKey, dict[tuple[int, int], str]] = defaultdict(dict)
@@ -126,10 +128,7 @@ class GroundTruth:
 
     def _decoded(self, key: ImageKey) -> ImageTruth:
         rows = self._referents[key]
-        box = [
-            self._truth.column(name).take(rows).to_numpy()
-            for name in ("box_x", "box_y", "box_w", "box_h")
-        ]
+        box = (_picked(self._truth, f"box_{side}", rows) for side in "xywh")
         masks = decode(self._truth, rows)
         objects = None
         if self._objects is not None:
@@ -141,7 +140,7 @@ class GroundTruth:
                     f"{objects.shape[1:]}, those of its referents {masks.shape[1:]}"
                 )
         return ImageTruth(
-            ref_ids=self._truth.column("ref_id").take(rows).to_numpy(),
+            ref_ids=np.array(_picked(self._truth, "ref_id", rows), dtype=np.int64),
             masks=masks,
             boxes=truth_boxes(*box),
             expressions=self._texts[key],
@@ -153,10 +152,17 @@ def _rows(table: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
     return zip(*(table.column(name).to_pylist() for name in names), strict=True)
 
 
+def _picked(table: pa.Table, name: str, rows: Collection[int]) -> list[Any]:
+    column = table.column(name)
+    return [column[row].as_py() for row in rows]
+
+
 def decode(table: pa.Table, rows: Collection[int]) -> Bools:
     """The masks (N, H, W) of some rows of a table with rle, height and width: one image's."""
-    part = [table.column(name).take(list(rows)).to_pylist() for name in ("rle", "height", "width")]
-    masks = [rle_decode(*row) for row in zip(*part, strict=True)]
+    coded = list(zip(*(_picked(table, n, rows) for n in ("rle", "height", "width")), strict=True))
+    # Sentences of a referent often share a mask: each is decoded once.
+    once = {key: rle_decode(*key) for key in dict.fromkeys(coded)}
+    masks = [once[key] for key in coded]
     if shapes := {mask.shape for mask in masks} - {masks[0].shape}:
         raise InputError(f"masks of one image have sizes {masks[0].shape} and {shapes.pop()}")
     return np.stack(masks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -10,7 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.encoders.face import Encoder
+from pipeline.encoders.text import end_positions
 from pipeline.losses import cosine
+
+# Texts are embedded by length, so many at a time whatever the batch: the kernels that a matrix
+# product takes, and with them its last bits, follow its shape. A run that resumes has forgotten the
+# texts that it had embedded, and would otherwise group the rest in another way.
+_ROWS = 16
 
 
 class Critic:
@@ -67,13 +74,21 @@ class Critic:
     def embed_texts(self, tokens: Tensor) -> Tensor:
         """Sentence embeddings (N, embed_dim) float32 of (N, T) tokens, each text computed once.
 
-        The texts of a dataset are few (120k at 512 wide are 0.25 GB), so all are kept.
+        An embedding does not depend, in any bit, on the texts it is computed with, nor on those
+        that were computed before. The texts of a dataset are few (120k at 512 wide are 0.25 GB), so
+        all are kept.
         """
         keys = [row.tobytes() for row in tokens.cpu().numpy()]
         new = {key: row for row, key in enumerate(keys) if key not in self._texts}
-        if new:
-            embeddings = self.encoder.sentence(tokens[list(new.values())]).float()
-            self._texts.update(zip(new, embeddings, strict=True))
+        lengths = end_positions(tokens).tolist()
+        for _, group in groupby(sorted(new.values(), key=lengths.__getitem__), lengths.__getitem__):
+            alike = list(group)
+            for start in range(0, len(alike), _ROWS):
+                rows = alike[start : start + _ROWS]
+                filled = rows + rows[:1] * (_ROWS - len(rows))
+                # a copy: a row that is kept would keep the filling too
+                found = self.encoder.sentence(tokens[filled]).float()[: len(rows)].clone()
+                self._texts.update(zip((keys[row] for row in rows), found, strict=True))
         return torch.stack([self._texts[key] for key in keys])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Critic:

@@ -29,11 +29,14 @@ def run(config: Config, *, run: str) -> None:
     resamples = settings.evaluation.bootstrap
     size = settings.encoder.image_size
 
+    tables = {
+        kind: read_table(layout.table(kind), kind=kind)
+        for kind in ("expressions", "truth", "objects")
+    }
+
     def truth_of(splits: list[str]) -> GroundTruth:
         return GroundTruth(
-            expressions=read_table(layout.table("expressions"), kind="expressions"),
-            truth=read_table(layout.table("truth"), kind="truth"),
-            objects=read_table(layout.table("objects"), kind="objects"),
+            **tables,
             splits=splits,
             text=config.dataset.text,
         )
@@ -50,7 +53,12 @@ def run(config: Config, *, run: str) -> None:
         results.append(
             evaluate_rung(
                 "response",
-                from_responses(read_maps(responses), held_out, rule, input_size=(size, size)),
+                from_responses(
+                    read_maps(responses, only={image for _, _, image in held_out.images()}),
+                    held_out,
+                    rule,
+                    input_size=(size, size),
+                ),
                 held_out,
                 rule,
                 rng(),

@@ -22,7 +22,6 @@ from pipeline.training.optimisation import Optimisation
 from pipeline.training.precision import Precision, resolve_precision
 
 
-
 def optimisation_of(section: schema.Optimisation, *, encoder: bool) -> Optimisation:
     """The loop's settings; ``encoder``: whether a pretrained encoder learns at its own rate."""
     return Optimisation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 
 from pipeline import config as schema
 from pipeline.datasets import ImageFolder, image_folder, read_expressions, read_images
@@ -22,6 +23,17 @@ def encoder_of(section: schema.Encoder, *, seed: int) -> Encoder:
         normalise=section.normalise,
         seed=seed,
     )
+
+
+def files_of(section: schema.Encoder, *, name: str) -> dict[str, Path]:
+    """Weights, architecture and vocabulary of an encoder in a folder; none of a published one."""
+    folder = Path(section.model)
+    if not folder.is_dir():
+        return {}
+    kinds = {".safetensors", ".json"}
+    return {
+        f"{name} {path.name}": path for path in sorted(folder.iterdir()) if path.suffix in kinds
+    }
 
 
 def pictures_of(config: schema.Config) -> ImageFolder:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from pipeline.config import Config
+from pipeline.config import Config, TrisLocalizer
 from pipeline.localizers import LOCALIZERS
 from pipeline.steps.inputs import encoder_of
 
-NOT_THE_NETWORK = {"method", "training", "loss_weights", "loss_starts", "mirror"}
+NOT_THE_NETWORK = {"method", "training", "loss_weights", "loss_starts"}
+
+
+def is_judged(section: TrisLocalizer) -> bool:
+    """Does the frozen critic have a say in this localizer's training?"""
+    return bool({"foreground", "calibration"} & set(section.terms))
 
 
 def build_localizer(config: Config, *, with_critic: bool) -> nn.Module:
@@ -19,8 +24,8 @@ def build_localizer(config: Config, *, with_critic: bool) -> nn.Module:
     """
     section = config.localizer
     terms = section.terms if with_critic else ["classification"]
-    judged = bool({"foreground", "calibration"} & set(terms))
     encoder = encoder_of(config.encoder, seed=config.seed)
+    judged = with_critic and is_judged(section)
     critic = encoder_of(config.critic, seed=config.seed) if judged else None
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)

@@ -13,14 +13,14 @@ from pipeline.store import digest_of, rle_encode, table_writer
 
 
 def run(config: Config, *, shard: int) -> None:
-    """Write the proposals of the shard's images, of all splits, best first."""
+    """Write the proposals, best first, of the shard's images that get pseudo-labels."""
     layout = Layout.of(config)
     settings = config.proposals.model_dump()
     propose = PROPOSERS[settings.pop("method")]
     pictures = pictures_of(config)
     images = [
         record
-        for image_id, record in sorted(images_of(config, config.dataset.splits).items())
+        for image_id, record in sorted(images_of(config, config.pseudo_labels.splits).items())
         if in_shard(image_id, shard, layout.shards)
     ]
     with table_writer(

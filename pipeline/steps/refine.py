@@ -9,9 +9,12 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from pipeline.config import Config, run_config
+from pipeline.encoders import Encoder
+from pipeline.inference import device_of
 from pipeline.layout import Layout
 from pipeline.pseudo_labels import (
     REFINERS,
@@ -86,8 +89,13 @@ def run(config: Config, *, run: str, shard: int) -> None:
 def build_refiners(config: Config) -> list[Refiner]:
     """The refiners of ``pseudo_labels.refine``, in order."""
     section = config.pseudo_labels
+    device = device_of(config.machine.accelerator)
     special: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-        "prms": lambda keywords: {**keywords, "critic": _critic(config), "device": "cpu"},
+        "prms": lambda keywords: {
+            **keywords,
+            "critic": _critic(config, device),
+            "device": str(device),
+        },
         "crf": lambda keywords: {**keywords, "kernels": CrfKernels(**keywords["kernels"])},
     }
     return [
@@ -96,10 +104,11 @@ def build_refiners(config: Config) -> list[Refiner]:
     ]
 
 
-def _critic(config: Config) -> Any:
+def _critic(config: Config, device: torch.device) -> Encoder | None:
+    """The frozen CLIP on the device, if maps are chosen by it."""
     if config.pseudo_labels.prms.combine == "mean":
         return None
-    return encoder_of(config.critic, seed=config.seed).eval()
+    return encoder_of(config.critic, seed=config.seed).eval().to(device)
 
 
 def _states(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipeline.config import Config
-from pipeline.datasets import READERS, write_tables
+from pipeline.datasets import READERS, SOURCES, write_tables
 from pipeline.layout import Layout
 from pipeline.runs import step_settings
 from pipeline.safety import InputError
-from pipeline.store import digest_of
+from pipeline.store import digest_file, digest_of
 
 
 def run(config: Config) -> None:
@@ -16,6 +16,7 @@ def run(config: Config) -> None:
     tables = READERS[dataset.reader](
         dataset.folder, dataset=dataset.name, split_by=dataset.split_by
     )
+    sources = SOURCES[dataset.reader](dataset.folder, split_by=dataset.split_by)
     found = {expression.split for expression in tables.expressions}
     missing = [split for split in dataset.splits if split not in found]
     if missing:
@@ -27,5 +28,5 @@ def run(config: Config) -> None:
         Layout.of(config).table("expressions").parent,
         tables,
         config_digest=digest_of(step_settings(config, None, "tables")),
-        inputs={},
+        inputs={name: digest_file(path) for name, path in sources.items()},
     )

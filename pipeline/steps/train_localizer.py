@@ -5,7 +5,8 @@ from __future__ import annotations
 from pipeline.config import Config, run_config
 from pipeline.layout import Layout
 from pipeline.steps.fitting import encoder_inside, expression_batches, train
-from pipeline.steps.localizer_network import build_localizer
+from pipeline.steps.inputs import files_of
+from pipeline.steps.localizer_network import build_localizer, is_judged
 
 
 def run(config: Config, *, run: str) -> None:
@@ -29,7 +30,13 @@ def run(config: Config, *, run: str) -> None:
             for term, start in section.loss_starts.model_dump().items()
             if term in section.terms
         },
-        inputs={name: layout.table(name) for name in ("expressions", "images")},
+        inputs={
+            **{name: layout.table(name) for name in ("expressions", "images")},
+            **files_of(settings.encoder, name="encoder"),
+            # The critic's weights are in no checkpoint, nor among the weights that training starts
+            # from, yet the result follows from them.
+            **(files_of(settings.critic, name="critic") if is_judged(section) else {}),
+        },
         output=layout.localizer(run),
         curves=layout.curves(run, "localizer"),
         encoder=True,

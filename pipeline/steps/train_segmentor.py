@@ -8,6 +8,7 @@ from pipeline.config import Config, run_config
 from pipeline.layout import Layout
 from pipeline.runs import is_supervised, owner
 from pipeline.steps.fitting import encoder_inside, expression_batches, train
+from pipeline.steps.inputs import files_of
 from pipeline.steps.segmentor_network import build_segmentor
 from pipeline.store import read_table
 from pipeline.training.masks import MaskTable
@@ -31,7 +32,9 @@ def run(config: Config, *, run: str) -> None:
     train(
         settings,
         network,
-        expression_batches(settings, section.training, encoder=encoder_inside(network), masks=masks),
+        expression_batches(
+            settings, section.training, encoder=encoder_inside(network), masks=masks
+        ),
         run=run,
         stage="train_segmentor",
         section=section.training,
@@ -41,6 +44,7 @@ def run(config: Config, *, run: str) -> None:
         inputs={
             "expressions": layout.table("expressions"),
             "images": layout.table("images"),
+            **files_of(settings.encoder, name="encoder"),
             **{f"masks {index}": path for index, path in enumerate(paths)},
         },
         output=layout.segmentor(run),

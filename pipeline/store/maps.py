@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,14 @@ def write_maps(
 
 
 def read_maps(
-    path: str | Path, *, kind: str = "responses"
+    path: str | Path, *, kind: str = "responses", only: Collection[int] | None = None
 ) -> Iterator[tuple[dict[str, list[Any]], list[np.ndarray]]]:
-    """Image after image: the key columns of its rows, and their float16 maps (h, w), read-only."""
+    """Image after image: the key columns of its rows, and their float16 maps (h, w), read-only.
+
+    ``only``: ids of the images that are wanted; None: all.
+    """
     with TableReader(path, kind=kind) as reader:
-        for image_id, table in reader.images():
+        for image_id, table in reader.images(only=only):
             columns = table.to_pydict()
             rows = zip(*(columns.pop(name) for name in ("map", "height", "width")), strict=True)
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -143,23 +143,42 @@ class TableReader:
         table = self._file.read_row_groups(groups, columns=needed, use_threads=False)
         return table.filter(pc.equal(table["image_id"], image_id)).select(wanted)
 
-    def images(self, *, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
-        """Each image's id and rows, by rising id; holds one row group and one image at a time."""
+    def images(
+        self, *, columns: Sequence[str] | None = None, only: Collection[int] | None = None
+    ) -> Iterator[tuple[int, pa.Table]]:
+        """Each image's id and rows, by rising id; holds one row group and one image at a time.
+
+        ``only``: ids of the images that are wanted (None: all); row groups without any are not
+        read.
+        """
         wanted = self._known(columns)
         needed = wanted if "image_id" in wanted else [*wanted, "image_id"]
+        keep = None if only is None else frozenset(only)
         held: pa.Table | None = None
-        for group in range(self._file.num_row_groups):
+        for group in self._groups_of(keep):
             table = self._file.read_row_group(group, columns=needed, use_threads=False)
             held = table if held is None else pa.concat_tables([held, table])
             ids = held["image_id"].to_numpy()
             starts = np.flatnonzero(np.diff(ids)) + 1
             begin = 0
             for end in starts:
-                yield int(ids[begin]), held.slice(begin, end - begin).select(wanted)
+                if keep is None or int(ids[begin]) in keep:
+                    yield int(ids[begin]), held.slice(begin, end - begin).select(wanted)
                 begin = int(end)
             held = held.slice(begin)
         if held is not None and held.num_rows:
-            yield int(held["image_id"][0].as_py()), held.select(wanted)
+            last = int(held["image_id"][0].as_py())
+            if keep is None or last in keep:
+                yield last, held.select(wanted)
+
+    def _groups_of(self, images: frozenset[int] | None) -> list[int]:
+        """Row groups that may hold one of the images; None: all of them."""
+        if images is None:
+            return list(range(self._file.num_row_groups))
+        ids = np.array(sorted(images), dtype=np.int64)
+        before = np.searchsorted(ids, self._first, side="left")
+        within = np.searchsorted(ids, self._last, side="right") - before
+        return [int(group) for group in np.flatnonzero(within)]
 
     def close(self) -> None:
         self._file.close()

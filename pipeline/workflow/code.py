@@ -2,7 +2,8 @@
 
 They are inputs of the step's rule, so that editing the report's code redraws the report and
 retrains nothing. Imports inside functions count; those under ``if TYPE_CHECKING`` never run and do
-not count.
+not count. Files of other kinds beside an imported module (templates, styles) are read by it, so
+they count as well.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def code_of(step: str, *, root: Path = Path(".")) -> list[str]:
     """The files, relative to ``root`` and sorted, that ``pipeline/steps/<step>.py`` imports.
 
     ``root`` is the folder that holds ``pipeline/``. The step's own file and the ``__init__`` files
-    of every package on the way are among them. FileNotFoundError if there is no such step.
+    of every package on the way are among them, and so are the data files of those packages.
+    FileNotFoundError if there is no such step.
     """
     first = f"pipeline.steps.{step}"
     if _file_of(first, root) is None:
@@ -34,7 +36,20 @@ def code_of(step: str, *, root: Path = Path(".")) -> list[str]:
         found[module] = file
         waiting.extend(_parents(module))
         waiting.extend(_imports(file, module))
-    return sorted(path.relative_to(root).as_posix() for path in found.values())
+    folders = {path.parent for path in found.values()}
+    files = {*found.values(), *(file for folder in folders for file in _data_of(folder))}
+    return sorted(path.relative_to(root).as_posix() for path in files)
+
+
+def _data_of(package: Path) -> Iterator[Path]:
+    """The files of a package that are no Python, also those in folders that are no packages."""
+    for path in package.iterdir():
+        if path.name.startswith((".", "__")) or path.suffix == ".py":
+            continue
+        if path.is_file():
+            yield path
+        elif path.is_dir() and not (path / "__init__.py").is_file():
+            yield from _data_of(path)
 
 
 def _file_of(module: str, root: Path) -> Path | None:

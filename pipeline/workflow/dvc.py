@@ -93,7 +93,7 @@ def _stage(group: list[Job], metrics: str) -> dict[str, Any]:
 
 
 def rooms_of(paths: set[str]) -> list[str]:
-    """``paths``, sorted, with the room (``pipeline/<folder>``) in place of its source files.
+    """``paths``, sorted, with the room (``pipeline/<folder>``) in place of its files.
 
     Coarser than the rules' own inputs, so that dvc.yaml outlives most edits: where DVC asks for a
     step too often, Snakemake finds that nothing is to be done. The steps stay apart.
@@ -101,7 +101,7 @@ def rooms_of(paths: set[str]) -> list[str]:
     found = set()
     for path in paths:
         parts = Path(path).parts
-        is_in_room = path.endswith(".py") and len(parts) > 2 and parts[1] != "steps"
+        is_in_room = parts[0] == "pipeline" and len(parts) > 2 and parts[1] != "steps"
         found.add("/".join(parts[:2]) if is_in_room else path)
     return sorted(found)
 

@@ -117,7 +117,7 @@ class Flow:
     def pictured(self) -> list[Path]:
         """What the report draws of all runs: maps, pseudo-labels, masks and training curves."""
         paths = [path for run in self.runs for path in (*self.rungs(run), *self.curves(run))]
-        if any(self.encoder(run) for run in self.runs):
+        if any(self.encoder(run) or self.critic(run) for run in self.runs):
             paths.append(self.layout.small_clip_files["curves"])
         return list(dict.fromkeys(paths))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.evaluation import CONVENTIONS
+from pipeline.evaluation import CONVENTIONS, scoring
 from pipeline.evaluation.scoring import SIZE_BOUNDS, Records, gather, score_image, size_of
 from pipeline.safety import InputError
 
@@ -135,3 +135,25 @@ def test_different_duplicates_are_an_error(parts: Callable[..., list[Records]], 
 def test_nothing_to_gather() -> None:
     with pytest.raises(InputError, match="there are none"):
         gather([])
+
+
+def test_a_mask_that_sentences_share_is_measured_once(
+    world: object, say: Make, draw: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each box that it is held against, and with the same result."""
+    truth = world.ground_truth().image(IMAGE)
+    good, bad = draw(SIZE, 0, 0, 4, 4), draw(SIZE, 10, 10, 8, 8)
+    rows = [(5, 50, good), (5, 51, good), (3, 30, good), (9, 90, good)]
+    calls: list[int] = []
+    measure = scoring.box_accurate
+
+    def counted(mask: np.ndarray, box: np.ndarray) -> bool:
+        calls.append(1)
+        return measure(mask, box)
+
+    monkeypatch.setattr(scoring, "box_accurate", counted)
+    records = score_image(say(1, rows), truth, DEFAULT)
+    assert len(calls) == 2  # of two referents; the third has no target
+    assert records["box"].tolist() == pytest.approx([1, 1, 0, np.nan], nan_ok=True)
+    other = score_image(say(1, [(5, 50, good), (5, 51, bad)]), truth, DEFAULT)
+    assert other["box"].tolist() == [1, 0]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from unittest import mock
 
+import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.encoders.openclip import NORMALISATIONS
+from pipeline.encoders.openclip import NORMALISATIONS, OpenClipEncoder, new_clip
 from pipeline.localizers.critic import Critic
-from tests.networks import SIDE, TEXTS, encoder
+from tests.networks import CONTEXT, SIDE, TEXTS, encoder, vocabulary
 
 
 def test_an_open_mask_shows_the_critic_its_own_view_of_the_image() -> None:
@@ -69,9 +70,56 @@ def test_each_text_is_embedded_once() -> None:
     with mock.patch.object(eye, "sentence", wraps=eye.sentence) as sentence:
         first = critic.embed_texts(tokens)
         again = critic.embed_texts(tokens.flip(0))
-    assert [len(call.args[0]) for call in sentence.call_args_list] == [2]
+    embedded = torch.cat([call.args[0] for call in sentence.call_args_list])
+    assert len(embedded.unique(dim=0)) == len(sentence.call_args_list) == 2  # of two lengths
     torch.testing.assert_close(first, eye.sentence(tokens), rtol=1e-4, atol=1e-5)
     assert torch.equal(again, first.flip(0))
+
+
+def wide_encoder() -> OpenClipEncoder:
+    """A text tower whose sums are long enough for their order to show in the last bits."""
+    architecture = {
+        "embed_dim": 96,
+        "vision_cfg": {"image_size": SIDE, "layers": [1, 1, 1, 1], "width": 8},
+        "text_cfg": {
+            "context_length": CONTEXT,
+            "vocab_size": vocabulary().size,
+            "width": 192,
+            "heads": 3,
+            "layers": 2,
+        },
+    }
+    return OpenClipEncoder(
+        new_clip(architecture, 3),
+        vocabulary(),
+        architecture=architecture,
+        output_stride=16,
+        context=CONTEXT,
+        normalise="clip",
+    )
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_no_bit_of_an_embedding_depends_on_the_texts_around_it(bf16: bool) -> None:
+    """A resumed run meets the texts of a batch with other texts already known."""
+    eye = wide_encoder()
+    words = [f"{size} {text}" for size in ("", "small", "large", "top", "left") for text in TEXTS]
+    tokens = eye.tokenize([*words, *(f"{word} square" for word in words)])
+    assert len({row.numpy().tobytes() for row in tokens}) > 40
+    generator = torch.Generator().manual_seed(0)
+
+    def embedded(sizes: list[int]) -> torch.Tensor:
+        """All texts, asked for in groups of these sizes, in an order of their own."""
+        critic = Critic(eye, mean=eye.mean, std=eye.std)
+        order = torch.randperm(len(tokens), generator=generator)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            for group in order.split(sizes):
+                critic.embed_texts(tokens[group])
+            return critic.embed_texts(tokens)
+
+    expected = embedded([len(tokens)])
+    for sizes in ([1] * 60, [7, 1, 2, 50], [31, 29], [3, 57]):
+        assert torch.equal(embedded(sizes), expected)
 
 
 def test_moving_the_critic_forgets_old_embeddings() -> None:

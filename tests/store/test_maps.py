@@ -42,6 +42,21 @@ def test_maps_come_back_by_image(tmp_path: Path) -> None:
     )
 
 
+def test_only_the_wanted_images_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "r.parquet"
+    maps = [np.full((2, 2), i, np.float16) for i in range(2000)]
+    write_maps(path, keys(2000), maps, config_digest="c")
+    found = list(read_maps(path, only={0, 170, 171, 666, 5000}))
+    assert [columns["image_id"][0] for columns, _ in found] == [0, 170, 171, 666]
+    assert [[int(one[0, 0]) for one in group] for _, group in found] == [
+        [0, 1, 2],
+        [510, 511, 512],  # across two row groups
+        [513, 514, 515],
+        [1998, 1999],
+    ]
+    assert list(read_maps(path, only=set())) == []
+
+
 def test_maps_are_made_as_they_are_written(tmp_path: Path) -> None:
     """At most a row group of them is alive."""
     alive = [0, 0]

@@ -117,6 +117,42 @@ def test_images_come_back_one_by_one(
     assert all(metadata.row_group(i).num_rows <= 512 for i in range(metadata.num_row_groups))
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    counts=st.lists(st.integers(0, 700), max_size=8),
+    only=st.sets(st.integers(-1, 8)),
+)
+def test_wanted_images_come_back_as_they_are(
+    tmp_path_factory: pytest.TempPathFactory, counts: list[int], only: set[int]
+) -> None:
+    """Also where the row groups of others between them are passed over."""
+    path = tmp_path_factory.mktemp("only") / "p.parquet"
+    write(path, [image for image, count in enumerate(counts) for _ in range(count)])
+    with TableReader(path, kind="proposals") as reader:
+        everything = dict(reader.images())
+        found = dict(reader.images(only=only))
+    assert list(found) == [image for image in everything if image in only]
+    assert all(table.equals(everything[image]) for image, table in found.items())
+
+
+def test_row_groups_without_wanted_images_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "p.parquet"
+    write(path, [image for image in range(1000) for _ in range(10)])
+    read: list[int] = []
+    original = pq.ParquetFile.read_row_group
+
+    def noted(self: pq.ParquetFile, group: int, **settings: object) -> object:
+        read.append(group)
+        return original(self, group, **settings)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", noted)
+    with TableReader(path, kind="proposals") as reader:
+        assert [image for image, _ in reader.images(only={3, 998})] == [3, 998]
+    assert read == [0, 19]
+
+
 def test_one_image_reads_only_its_row_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

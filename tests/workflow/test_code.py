@@ -48,6 +48,43 @@ def test_imports_are_followed_through_packages_and_functions(tmp_path: Path) -> 
     ]
 
 
+def test_data_files_beside_an_imported_module_count(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "pipeline/__init__.py": "",
+            "pipeline/steps/__init__.py": "",
+            "pipeline/steps/paint.py": "from pipeline.page import render",
+            "pipeline/page/__init__.py": "",
+            "pipeline/page/render.py": "",
+            "pipeline/page/page.html.j2": "",
+            "pipeline/page/.page.html.j2.swp": "",
+            "pipeline/page/templates/dark/style.css": "",
+            "pipeline/page/__pycache__/render.cpython-311.pyc": "",
+            "pipeline/page/fonts/__init__.py": "",
+            "pipeline/page/fonts/serif.ttf": "",
+            "pipeline/other/__init__.py": "",
+            "pipeline/other/words.txt": "",
+        },
+    )
+    assert code_of("paint", root=tmp_path) == [
+        "pipeline/__init__.py",
+        "pipeline/page/__init__.py",
+        "pipeline/page/page.html.j2",
+        "pipeline/page/render.py",
+        "pipeline/page/templates/dark/style.css",
+        "pipeline/steps/__init__.py",
+        "pipeline/steps/paint.py",
+    ]
+
+
+def test_every_template_is_code_of_the_report(repository: Path) -> None:
+    code = set(code_of("report", root=repository))
+    report = repository / "pipeline" / "report"
+    templates = {p.relative_to(repository).as_posix() for p in report.rglob("*.j2")}
+    assert templates and templates <= code
+
+
 def test_an_unknown_step_is_refused(repository: Path) -> None:
     with pytest.raises(FileNotFoundError, match="sculpt"):
         code_of("sculpt", root=repository)

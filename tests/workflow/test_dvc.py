@@ -44,6 +44,7 @@ def test_a_room_stands_for_its_sources_but_steps_stay_apart() -> None:
     paths = {
         "pipeline/store/maps.py",
         "pipeline/store/deep/rows.py",
+        "pipeline/store/page.html.j2",
         "pipeline/steps/report.py",
         "pipeline/losses.py",
         "artifacts/runs/weak/curves.csv",

@@ -56,7 +56,7 @@ def test_only_the_supervised_run_reads_the_truth_to_learn(workspace: Workspace) 
 def test_every_input_is_made_by_a_job_or_is_source_code(workspace: Workspace) -> None:
     made = {path for job in workspace.jobs for path in job.outputs}
     left = {path for job in workspace.jobs for path in job.inputs} - made
-    assert left and all(re.fullmatch(r"pipeline/.*\.py", path) for path in left)
+    assert left and all(re.fullmatch(r"pipeline/.*\.(py|j2|css)", path) for path in left)
 
 
 def test_nothing_runs_when_nothing_changed(workspace: Workspace) -> None:
@@ -83,10 +83,15 @@ def test_nothing_runs_when_nothing_changed(workspace: Workspace) -> None:
             "evaluation={bootstrap: 7}",
             {"evaluate-weak", "evaluate-supervised", "report"},
         ),
+        (
+            "pseudo_labels={splits: [train]}",
+            {"propose", "refine-weak", "train_segmentor-weak", "segment-weak"}
+            | {"evaluate-weak", "evaluate-supervised", "report"},
+        ),
         ("report={gallery: 3}", {"report"}),
         ("machine={evaluation_batch: 3}", set()),
     ],
-    ids=["localizer", "one run", "evaluation", "report", "machine"],
+    ids=["localizer", "one run", "evaluation", "splits", "report", "machine"],
 )
 def test_a_changed_key_runs_exactly_what_depends_on_it(
     workspace: Workspace, change: str, expected: set[str]
@@ -108,6 +113,8 @@ def test_a_new_run_shares_what_its_settings_share(workspace: Workspace) -> None:
 def test_edited_code_runs_exactly_the_steps_that_import_it(workspace: Workspace) -> None:
     steps = workspace.root / "pipeline" / "steps"
     with edited(steps / "report.py", "\n", "\n# edited\n"):
+        assert workspace.planned() == {"report"}
+    with edited(workspace.root / "pipeline" / "report" / "template.html.j2", "\n", "\n\n"):
         assert workspace.planned() == {"report"}
     with edited(steps / "evaluate.py", "\n", "\n# edited\n"):
         assert workspace.planned() == {"evaluate-weak", "evaluate-supervised", "report"}

@@ -1,0 +1,125 @@
+"""Every mistake in a configuration ends in one line: the key, what was given, what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.config import PUBLISHED_TEXT, Config, check, merge, read_yaml
+from pipeline.evaluation import CONVENTIONS
+from pipeline.safety import InputError
+
+BASE = read_yaml(Path(__file__).parents[1] / "config.yaml")
+
+
+def changed(overlay: str) -> Config:
+    """The default configuration with a few keys of another."""
+    content: dict[str, Any] = yaml.safe_load(overlay)
+    return check(merge(BASE, content))
+
+
+@pytest.mark.parametrize(
+    ("overlay", "key", "words"),
+    [
+        ("dataset: {text: row}", "dataset.text", ["'raw' or 'sentence'", "'row'"]),
+        ("localizer: {hiden: 3}", "localizer.hiden", ["unknown key", "hidden, levels"]),
+        ("machine: {workers: -1}", "machine.workers", ["-1", "equal to 0"]),
+        ("segmentor: {levels: []}", "segmentor.levels", ["at least 1 item", "[]"]),
+        ("localizer: 3", "localizer", ["dictionary", "3"]),
+        (
+            "pseudo_labels: {threshold: {threshold: low}}",
+            "pseudo_labels.threshold.threshold",
+            ["'positive'", "a valid number", "'low'"],
+        ),
+        (
+            "pseudo_labels: {proposal_snap: {threshold: 1.5}}",
+            "pseudo_labels.proposal_snap.threshold",
+            ["'positive'", "less than 1", "1.5"],
+        ),
+        (
+            "small_clip: {phases: [{kind: text, steps: 1, batch_size: 2}]}",
+            "small_clip.phases.0.kind",
+            ["'object' or 'scene'", "'text'"],
+        ),
+        # right by itself, but not beside the others
+        ("evaluation: {convention: lavt}", "dataset.text", ["'sentence'", "raw", "lavt"]),
+        ("dataset: {headline: test}", "dataset.headline", ["'test'", "val, testA, testB"]),
+        ("dataset: {evaluate: [train, testA]}", "dataset.evaluate", ["other than train"]),
+        (
+            "dataset: {evaluate: [testA, test]}",
+            "dataset.evaluate",
+            ["'test'", "train, val, testA, testB"],
+        ),
+        ("dataset: {train: trian}", "dataset.train", ["'trian'", "train, val, testA, testB"]),
+        ("miniature: {scene: {min_objects: 9}}", "miniature.scene.max_objects", ["5", "9 or more"]),
+        (
+            "segmentor: {training: {distinct_referents: true}}",
+            "segmentor.training.distinct_referents",
+            ["True", "false with sampling: images", "expressions"],
+        ),
+        (
+            "localizer: {loss_weights: {calibration: 2}, training: {negatives: 0}}",
+            "localizer.training.negatives",
+            ["0", "1 or more", "calibration 2"],
+        ),
+        (
+            "localizer: {loss_weights: {classification: 0, contrast: 0}}",
+            "localizer.loss_weights",
+            ["above 0"],
+        ),
+        ("localizer: {cosine_floor: 1}", "localizer.cosine_floor", ["1.0", "0.9999"]),
+        (
+            "pseudo_labels: {refine: [crf, prms]}",
+            "pseudo_labels.refine",
+            ["'prms'", "threshold, crf or proposal_snap"],
+        ),
+        (
+            "pseudo_labels: {splits: [train, test]}",
+            "pseudo_labels.splits",
+            ["'test'", "train, val, testA, testB"],
+        ),
+        ("pseudo_labels: {splits: [val]}", "pseudo_labels.splits", ["['val']", "'train'"]),
+    ],
+)
+def test_a_mistake_is_one_line_with_key_value_and_what_is_allowed(
+    overlay: str, key: str, words: list[str]
+) -> None:
+    with pytest.raises(InputError) as found:
+        changed(overlay)
+    (line,) = str(found.value).splitlines()
+    assert line.startswith(f"config: {key}: ")
+    assert [word for word in words if word not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("overlay", "words"),
+    [
+        ("runs: {weak: {machine: {shards: 3}}}", "runs.weak.machine: is shared"),
+        (
+            "runs: {weak: {pseudo_labels: {splits: [train]}}}",
+            "runs.weak.pseudo_labels.splits: is shared",
+        ),
+        ("runs: {weak: {evaluation: {convention: rela}}}", "runs.weak: dataset.text: 'sentence'"),
+        ("runs: {weak: {pseudo_labels: 3}}", "runs.weak: pseudo_labels: "),
+    ],
+)
+def test_a_mistake_of_a_run_names_the_run(overlay: str, words: str) -> None:
+    with pytest.raises(InputError, match="^config: " + words.replace(".", r"\.")):
+        changed(overlay)
+
+
+def test_several_mistakes_are_told_together() -> None:
+    with pytest.raises(InputError) as found:
+        changed("{seed: -1, machine: {workers: -1}, localizer: {hidden: 0}}")
+    assert len(str(found.value).splitlines()) == 3
+
+
+def test_the_published_conventions_have_the_texts_that_they_measure() -> None:
+    published = {name: rule.text for name, rule in CONVENTIONS.items() if name != "default"}
+    assert published == PUBLISHED_TEXT
+    for name, text in published.items():
+        changed(f"{{evaluation: {{convention: {name}}}, dataset: {{text: {text}}}}}")
+    changed("dataset: {text: raw}")  # our own convention takes either
