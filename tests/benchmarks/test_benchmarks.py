@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import crf_kernel, evaluation_memory, evaluation_sharing, loading
+from benchmarks import crf_kernel, evaluation_memory, evaluation_sharing, loading, random_walk
 from benchmarks.page import page
 from benchmarks.rows import COLUMNS, Row, markdown
 from benchmarks.settings import ROOT
@@ -62,6 +62,15 @@ def test_sharing_the_kernels_of_the_crf() -> None:
     # several maps an image: even on a busy machine one build must not cost more than several
     together = next(row for row in rows if "all maps at once" in row.claim)
     assert together.ratio > 1
+
+
+def test_the_random_walk_against_the_dense_one() -> None:
+    rows = random_walk.rows(**random_walk.TINY)
+    claims = told(rows)
+    against = ("dense", "dense", "single steps", "allowed", "allowed", "allowed", "one")
+    assert all(other in claim for other, claim in zip(against, claims, strict=True))
+    difference = next(row for row in rows if row.claim.startswith("walk: difference"))
+    assert difference.holds
 
 
 def test_loading_against_training() -> None:
