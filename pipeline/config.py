@@ -236,6 +236,11 @@ class Superpixels(Section):
     keep: Count
 
 
+def weighted(weights: Section) -> list[str]:
+    """The names of the losses with a weight above 0, in order."""
+    return [name for name, weight in weights.model_dump().items() if weight > 0]
+
+
 class LossWeights(Section):
     classification: NonNegative
     contrast: NonNegative
@@ -252,14 +257,16 @@ class LossStarts(Section):
     calibration: Share
 
 
-class TrisLocalizer(Section):
-    """TRIS Stage-1 (Liu et al., ICCV 2023).
+class Localizer(Section):
+    """Stage-1: TRIS (Liu et al., ICCV 2023), and what EHIN shares with it.
 
-    With ``training.sampling: images`` no image is twice in a batch: every text of an image is its
-    own, so ``same_image`` has nothing to decide and ``positives: referent`` is ``text``.
+    ``method: ehin`` reads the section ``ehin`` in place of ``alpha``, ``loss_weights`` and
+    ``loss_starts``. With ``training.sampling: images`` no image is twice in a batch: every text of
+    an image is its own, so ``same_image`` has nothing to decide and ``positives: referent`` is
+    ``text``.
     """
 
-    method: Literal["tris"]
+    method: Literal["tris", "ehin"]
     hidden: Count
     alpha: NonNegative
     temperature: Positive
@@ -279,23 +286,80 @@ class TrisLocalizer(Section):
 
     @property
     def terms(self) -> list[str]:
-        """The losses with a weight; the others are not computed."""
-        return [name for name, weight in self.loss_weights.model_dump().items() if weight > 0]
+        """The losses of TRIS with a weight; the others are not computed."""
+        return weighted(self.loss_weights)
 
     @model_validator(mode="after")
-    def _terms_can_be_computed(self) -> TrisLocalizer:
-        weights = self.loss_weights.model_dump()
-        if not self.terms:
-            raise MisfitError("loss_weights", weights, "above 0 for at least one term")
-        if "calibration" in self.terms and self.training.negatives == 0:
-            raise MisfitError(
-                "training.negatives",
-                0,
-                f"1 or more with loss_weights.calibration {weights['calibration']:g}",
-            )
+    def _terms_can_be_computed(self) -> Localizer:
+        if self.method == "tris":
+            weights = self.loss_weights.model_dump()
+            if not self.terms:
+                raise MisfitError("loss_weights", weights, "above 0 for at least one term")
+            if "calibration" in self.terms and self.training.negatives == 0:
+                raise MisfitError(
+                    "training.negatives",
+                    0,
+                    f"1 or more with loss_weights.calibration {weights['calibration']:g}",
+                )
         if self.cosine_floor >= self.cosine_ceiling:
             raise MisfitError(
                 "cosine_floor", self.cosine_floor, f"below cosine_ceiling {self.cosine_ceiling:g}"
+            )
+        return self
+
+
+class Hipm(Section):
+    prompts: Count
+    residual: Literal["none", "once", "twice"]
+    alpha: NonNegative
+    beta: NonNegative
+    output: Literal["added", "last"]
+
+
+class Eclm(Section):
+    level: Literal["early", "late"]
+    negatives: Literal["sum_times_k", "mean"]
+
+
+class EhinLossWeights(Section):
+    foreground: NonNegative
+    eclm: NonNegative
+    background: NonNegative
+    contrast: NonNegative
+
+
+class EhinLossStarts(Section):
+    foreground: Share
+    eclm: Share
+    background: Share
+    contrast: Share
+
+
+class Ehin(Section):
+    """EHIN Stage-1 (Li et al.): what it has beyond :class:`Localizer`; read with its method."""
+
+    hipm: Hipm
+    eclm: Eclm
+    similarity: Literal["response", "clip"]
+    loss_weights: EhinLossWeights
+    loss_starts: EhinLossStarts
+
+    @property
+    def terms(self) -> list[str]:
+        """The losses with a weight; the others are not computed."""
+        return weighted(self.loss_weights)
+
+    @property
+    def negative_terms(self) -> list[str]:
+        """The losses among them that set a text against the batch's ``negatives``."""
+        asked = {"eclm", "background"} if self.similarity == "clip" else {"eclm"}
+        return [term for term in self.terms if term in asked]
+
+    @model_validator(mode="after")
+    def _something_teaches(self) -> Ehin:
+        if not self.terms:
+            raise MisfitError(
+                "loss_weights", self.loss_weights.model_dump(), "above 0 for at least one term"
             )
         return self
 
@@ -416,7 +480,8 @@ class Config(Section):
     encoder: Encoder
     critic: Encoder
     proposals: Superpixels
-    localizer: TrisLocalizer
+    localizer: Localizer
+    ehin: Ehin
     pseudo_labels: PseudoLabels
     segmentor: TrisSegmentor
     inference: Inference
@@ -433,6 +498,8 @@ class Config(Section):
                 text,
                 f"{PUBLISHED_TEXT[rule]} with evaluation.convention: {rule}",
             )
+        if self.localizer.method == "ehin":
+            self._ehin_can_be_trained()
         splits, key = self.pseudo_labels.splits, "pseudo_labels.splits"
         if not set(splits) <= set(self.dataset.splits):
             raise MisfitError(key, splits, f"some of dataset's: {_names(self.dataset.splits)}")
@@ -442,6 +509,23 @@ class Config(Section):
                 key, splits, f"a list with dataset.train, {self.dataset.train!r}, to learn from"
             )
         return self
+
+    def _ehin_can_be_trained(self) -> None:
+        shared, terms = self.localizer, self.ehin.negative_terms
+        if shared.prompt_texts != "batch":
+            raise MisfitError(
+                "localizer.prompt_texts", shared.prompt_texts, "batch with localizer.method: ehin"
+            )
+        if shared.positives == "identity":
+            raise MisfitError(
+                "localizer.positives",
+                shared.positives,
+                "text or referent with localizer.method: ehin, where equal texts are no negatives",
+            )
+        if terms and shared.training.negatives == 0:
+            raise MisfitError(
+                "localizer.training.negatives", 0, f"1 or more with ehin.loss_weights.{terms[0]}"
+            )
 
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,8 +25,8 @@ STEP_KEYS: dict[str, tuple[str, ...]] = {
     ),
     "tables": ("dataset",),
     "propose": ("proposals", "pseudo_labels.splits", "machine.shards", "dataset"),
-    "train_localizer": ("seed", "dataset", "encoder", "critic", "localizer"),
-    "respond": ("dataset", "encoder", "localizer", "inference.mirror_responses"),
+    "train_localizer": ("seed", "dataset", "encoder", "critic", "localizer", "ehin"),
+    "respond": ("dataset", "encoder", "localizer", "ehin", "inference.mirror_responses"),
     "refine": ("seed", "dataset", "critic", "pseudo_labels", "machine.shards"),
     "train_segmentor": ("seed", "dataset", "encoder", "segmentor"),
     "segment": (
@@ -39,6 +39,10 @@ STEP_KEYS: dict[str, tuple[str, ...]] = {
     "evaluate": ("dataset", "encoder.image_size", "pseudo_labels.splits", "evaluation", "seed"),
     "report": ("seed", "dataset", "encoder.image_size", "evaluation", "report", "runs"),
 }
+
+# Section of one method -> the key that names the method: to all other runs the section is nothing,
+# and their artifacts are the same whatever it says.
+METHOD_SECTIONS = {"ehin": "localizer.method"}
 
 # Step -> the steps of the same run whose artifacts it reads.
 STEP_INPUTS: dict[str, tuple[str, ...]] = {
@@ -59,7 +63,11 @@ def is_supervised(config: Config) -> bool:
 def step_settings(config: Config, run: str | None, step: str) -> dict[str, Any]:
     """The slice of the configuration that ``step`` reads, by dotted key."""
     content = (run_config(config, run) if run is not None else config).model_dump(mode="json")
-    return {key: _at(content, key) for key in STEP_KEYS[step]}
+    return {
+        key: _at(content, key)
+        for key in STEP_KEYS[step]
+        if key not in METHOD_SECTIONS or _at(content, METHOD_SECTIONS[key]) == key
+    }
 
 
 def owner(config: Config, run: str, step: str) -> str:

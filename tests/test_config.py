@@ -70,6 +70,27 @@ def changed(overlay: str) -> Config:
             "localizer.loss_weights",
             ["above 0"],
         ),
+        (
+            "ehin: {loss_weights: {foreground: 0, eclm: 0, background: 0}}",
+            "ehin.loss_weights",
+            ["above 0"],
+        ),
+        (
+            "localizer: {method: ehin, prompt_texts: own}",
+            "localizer.prompt_texts",
+            ["'own'", "batch", "method: ehin"],
+        ),
+        (
+            "localizer: {method: ehin, positives: identity}",
+            "localizer.positives",
+            ["'identity'", "text or referent", "method: ehin"],
+        ),
+        (
+            "localizer: {method: ehin, training: {negatives: 0}}",
+            "localizer.training.negatives",
+            ["0", "1 or more", "ehin.loss_weights.eclm"],
+        ),
+        ("ehin: {eclm: {level: middle}}", "ehin.eclm.level", ["'early' or 'late'", "'middle'"]),
         ("localizer: {cosine_floor: 1}", "localizer.cosine_floor", ["1.0", "0.9999"]),
         (
             "pseudo_labels: {refine: [crf, prms]}",
@@ -109,6 +130,17 @@ def test_a_mistake_is_one_line_with_key_value_and_what_is_allowed(
 def test_a_mistake_of_a_run_names_the_run(overlay: str, words: str) -> None:
     with pytest.raises(InputError, match="^config: " + words.replace(".", r"\.")):
         changed(overlay)
+
+
+def test_a_method_is_asked_for_its_own_numbers_alone() -> None:
+    """TRIS's weights may ask for nothing while EHIN is trained, and the other way round."""
+    silent = "loss_weights: {classification: 0, contrast: 0}"
+    config = changed(f"localizer: {{method: ehin, {silent}}}")
+    assert config.localizer.terms == []
+    assert config.ehin.terms == ["foreground", "eclm", "background"]
+    changed("localizer: {positives: identity, training: {negatives: 0}}")
+    clip = "{localizer: {method: ehin, training: {negatives: 0}}, ehin: {loss_weights: {eclm: 0}}}"
+    assert changed(clip).ehin.negative_terms == []
 
 
 def test_several_mistakes_are_told_together() -> None:

@@ -104,7 +104,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_overlays_are_found() -> None:
-    names = {"miniature_tiny", "tris_paper", "ablations/tris_terms"}
+    names = {"miniature_tiny", "miniature_ehin", "tris_paper"}
+    names |= {"ablations/tris_terms", "ablations/ehin_components"}
     assert {f"experiments/{name}.yaml" for name in names} <= set(OVERLAYS)
 
 
@@ -164,3 +165,31 @@ def test_the_ablation_varies_the_terms_alone_over_three_seeds() -> None:
     assert list(paper.model_dump().values()) == [5, 0, 1, 2]
     default = load([ROOT / "config.yaml"]).localizer
     assert variants["base"][0][:2] == (default.loss_weights, default.alpha)
+
+
+def test_the_components_of_ehin_are_on_and_off_over_three_seeds() -> None:
+    config = merged("experiments/ablations/ehin_components.yaml")
+    variants: dict[str, dict[int, Any]] = {}
+    for name in config.runs:
+        settings = run_config(config, name)
+        hipm, weights = settings.ehin.hipm, settings.ehin.loss_weights
+        has_hipm = (hipm.prompts, hipm.residual) == (2, "twice")
+        assert has_hipm or (hipm.prompts, hipm.residual) == (1, "none")
+        variants.setdefault(name.partition("-")[0], {})[settings.seed] = (has_hipm, weights.eclm)
+    both, hipm_alone, eclm_alone, neither = (True, 2), (True, 0), (False, 2), (False, 0)
+    expected = {"both": both, "hipm": hipm_alone, "eclm": eclm_alone, "neither": neither}
+    assert variants == {name: dict.fromkeys(range(3), pair) for name, pair in expected.items()}
+
+
+def test_ehin_meets_tris_at_equal_steps() -> None:
+    config = merged("experiments/miniature_ehin.yaml")
+    runs = {name: run_config(config, name) for name in config.runs}
+    assert [run.localizer.method for run in runs.values()] == ["tris"] * 3 + ["ehin"] * 3
+    assert [run.seed for run in runs.values()] == [0, 1, 2] * 2
+    shown = {
+        repr(run.localizer.training.model_copy(update={"negatives": 0})) for run in runs.values()
+    }
+    assert len(shown) == 1
+    default = load([ROOT / "config.yaml"]).localizer
+    assert runs["tris-0"].localizer == default
+    assert runs["ehin-0"].ehin.loss_weights.contrast == default.loss_weights.contrast

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from pipeline.localizers.ehin import EhinLocalizer
 from pipeline.localizers.tris import TrisLocalizer
 
-LOCALIZERS: dict[str, type[nn.Module]] = {"tris": TrisLocalizer}
+LOCALIZERS: dict[str, type[nn.Module]] = {"ehin": EhinLocalizer, "tris": TrisLocalizer}

@@ -1,20 +1,40 @@
-"""From the configuration to a localizer: what the registry needs by keyword."""
+"""From the configuration to a localizer: what the registry needs by keyword, and its losses."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import nn
 
-from pipeline.config import Config, TrisLocalizer
+from pipeline.config import Config
 from pipeline.localizers import LOCALIZERS
+from pipeline.localizers.ehin import EhinLocalizer
 from pipeline.steps.inputs import encoder_of
 
 NOT_THE_NETWORK = {"method", "training", "loss_weights", "loss_starts"}
+TRIS_ALONE = {"alpha", "prompt_texts"}
 
 
-def is_judged(section: TrisLocalizer) -> bool:
+def loss_weights(config: Config) -> dict[str, float]:
+    """The weights of the losses that the configured localizer computes, by name."""
+    section = config.ehin if config.localizer.method == "ehin" else config.localizer
+    weights = section.loss_weights.model_dump()
+    return {term: weights[term] for term in section.terms}
+
+
+def loss_starts(config: Config) -> dict[str, float]:
+    """From which share of the steps each of these losses counts."""
+    section = config.ehin if config.localizer.method == "ehin" else config.localizer
+    starts = section.loss_starts.model_dump()
+    return {term: starts[term] for term in starts if term in section.terms}
+
+
+def is_judged(config: Config) -> bool:
     """Does the frozen critic have a say in this localizer's training?"""
-    return bool({"foreground", "calibration"} & set(section.terms))
+    if config.localizer.method == "ehin":
+        return EhinLocalizer.needs_critic(config.ehin.terms, config.ehin.similarity)
+    return bool({"foreground", "calibration"} & set(config.localizer.terms))
 
 
 def build_localizer(config: Config, *, with_critic: bool) -> nn.Module:
@@ -22,17 +42,32 @@ def build_localizer(config: Config, *, with_critic: bool) -> nn.Module:
 
     ``with_critic`` is for training; the frozen critic is no part of the localizer's weights.
     """
-    section = config.localizer
-    terms = section.terms if with_critic else ["classification"]
     encoder = encoder_of(config.encoder, seed=config.seed)
-    judged = with_critic and is_judged(section)
+    judged = with_critic and is_judged(config)
     critic = encoder_of(config.critic, seed=config.seed) if judged else None
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)
-        network: nn.Module = LOCALIZERS[section.method](
+        network: nn.Module = LOCALIZERS[config.localizer.method](
             encoder=encoder,
             critic=critic,
-            terms=terms,
-            **section.model_dump(exclude=NOT_THE_NETWORK),
+            **_settings(config, training=with_critic),
         )
     return network
+
+
+def _settings(config: Config, *, training: bool) -> dict[str, Any]:
+    """The keyword arguments of the method's class; a network that only answers has few terms."""
+    shared = config.localizer
+    if shared.method == "ehin":
+        own = config.ehin
+        return {
+            **shared.model_dump(exclude=NOT_THE_NETWORK | TRIS_ALONE),
+            **own.hipm.model_dump(),
+            **own.eclm.model_dump(),
+            "similarity": own.similarity,
+            "terms": own.terms if training else [],
+        }
+    return {
+        **shared.model_dump(exclude=NOT_THE_NETWORK),
+        "terms": shared.terms if training else ["classification"],
+    }

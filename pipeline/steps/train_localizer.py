@@ -6,7 +6,12 @@ from pipeline.config import Config, run_config
 from pipeline.layout import Layout
 from pipeline.steps.fitting import encoder_inside, expression_batches, train
 from pipeline.steps.inputs import files_of
-from pipeline.steps.localizer_network import build_localizer, is_judged
+from pipeline.steps.localizer_network import (
+    build_localizer,
+    is_judged,
+    loss_starts,
+    loss_weights,
+)
 
 
 def run(config: Config, *, run: str) -> None:
@@ -15,7 +20,6 @@ def run(config: Config, *, run: str) -> None:
     section = settings.localizer
     layout = Layout.of(config)
     network = build_localizer(settings, with_critic=True)
-    weights = section.loss_weights.model_dump()
     train(
         settings,
         network,
@@ -24,18 +28,14 @@ def run(config: Config, *, run: str) -> None:
         stage="train_localizer",
         section=section.training,
         epochs=section.training.epochs,
-        loss_weights={term: weights[term] for term in section.terms},
-        loss_starts={
-            term: start
-            for term, start in section.loss_starts.model_dump().items()
-            if term in section.terms
-        },
+        loss_weights=loss_weights(settings),
+        loss_starts=loss_starts(settings),
         inputs={
             **{name: layout.table(name) for name in ("expressions", "images")},
             **files_of(settings.encoder, name="encoder"),
             # The critic's weights are in no checkpoint, nor among the weights that training starts
             # from, yet the result follows from them.
-            **(files_of(settings.critic, name="critic") if is_judged(section) else {}),
+            **(files_of(settings.critic, name="critic") if is_judged(settings) else {}),
         },
         output=layout.localizer(run),
         curves=layout.curves(run, "localizer"),

@@ -28,8 +28,8 @@ from tests.training import tiny
 ROOT = Path(__file__).parents[2]
 
 
-def config(folder: Path) -> Config:
-    """The shipped configuration with everything made small; all three kinds of loss count."""
+def config(folder: Path, *, method: str = "tris") -> Config:
+    """The shipped configuration with everything made small; all kinds of loss count."""
     encoder = {"model": str(folder / "clip"), "context": 10, "image_size": tiny.SIDE}
     training = {"batch_size": 4, "texts_per_image": 3, "precision": "32", "curve_steps": 1}
     changes: dict[str, Any] = {
@@ -39,6 +39,7 @@ def config(folder: Path) -> Config:
         "encoder": encoder,
         "critic": encoder,
         "localizer": {
+            "method": method,
             "hidden": 16,
             "loss_weights": {
                 "classification": 5,
@@ -48,6 +49,7 @@ def config(folder: Path) -> Config:
             },
             "training": training | {"sampling": "expressions", "epochs": 2, "negatives": 3},
         },
+        "ehin": {"loss_weights": {"contrast": 1}},
         "segmentor": {
             "hidden": 8,
             "widths": [8, 8, 8, 8, 8],
@@ -121,9 +123,9 @@ def write_data(folder: Path, *, noise: int | None) -> None:
     )
 
 
-def train(folder: Path) -> tuple[bytes, Path]:
+def train(folder: Path, *, method: str = "tris") -> tuple[bytes, Path]:
     """Train the localizer as `ris train-localizer` does; its weights and its curves."""
-    settings = config(folder)
+    settings = config(folder, method=method)
     torch.manual_seed(0)  # a step is a process of its own, whose random state is always the same
     train_localizer.run(settings, run="weak")
     layout = Layout.of(settings)
