@@ -1,4 +1,4 @@
-"""Exclusion: the referents of an image are different objects, so they compete for its pixels (ours).
+"""Exclusion: referents of an image are different objects, so they compete for its pixels (ours).
 
 A response map often lights up a look-alike beside its referent. Where the look-alike is a referent
 itself, its own sentences claim it, mostly more strongly.

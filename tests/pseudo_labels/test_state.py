@@ -7,6 +7,7 @@ from pipeline.pseudo_labels import (
     REFINERS,
     Crf,
     CrfKernels,
+    Exclusion,
     Prms,
     ProposalSnap,
     ReferentState,
@@ -169,5 +170,10 @@ def test_one_referent_or_many_and_one_image_or_many() -> None:
 
 
 def test_the_registry_has_every_step() -> None:
-    steps = {"prms": Prms, "threshold": Threshold, "crf": Crf, "proposal_snap": ProposalSnap}
-    assert steps == REFINERS
+    assert {
+        "prms": Prms,
+        "exclusion": Exclusion,
+        "threshold": Threshold,
+        "crf": Crf,
+        "proposal_snap": ProposalSnap,
+    } == REFINERS
