@@ -30,7 +30,7 @@ def code_of(step: str, *, root: Path = Path(".")) -> list[str]:
     waiting, found = [first], dict[str, Path]()
     while waiting:
         module = waiting.pop()
-        file = None if module in DECLARED_ELSEWHERE else _file_of(module, root)
+        file = None if _is_declared(module) else _file_of(module, root)
         if module in found or file is None:
             continue
         found[module] = file
@@ -39,6 +39,10 @@ def code_of(step: str, *, root: Path = Path(".")) -> list[str]:
     folders = {path.parent for path in found.values()}
     files = {*found.values(), *(file for folder in folders for file in _data_of(folder))}
     return sorted(path.relative_to(root).as_posix() for path in files)
+
+
+def _is_declared(module: str) -> bool:
+    return any(module == of or module.startswith(f"{of}.") for of in DECLARED_ELSEWHERE)
 
 
 def _data_of(package: Path) -> Iterator[Path]:

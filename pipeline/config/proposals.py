@@ -1,0 +1,25 @@
+"""Class-agnostic proposals."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.config.section import Count, NonNegative, Positive, Section, Share
+
+
+class Superpixels(Section):
+    """Class-agnostic proposals without a network, see ``proposals/superpixels.py``."""
+
+    method: Literal["superpixels"]
+    working_side: Count
+    scale: Positive
+    sigma: NonNegative
+    atom_size: Count
+    medians: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    size_power: NonNegative
+    minimum_area: Count
+    maximum_share: Share
+    maximum_overlap: Share
+    keep: Count
