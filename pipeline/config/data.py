@@ -8,17 +8,34 @@ from pydantic import Field, model_validator
 
 from pipeline.config.section import Count, MisfitError, Name, NonNegative, Section, Share, names_of
 
+Reader = Literal["refer", "grefs", "referit", "csv"]
+
+
+class OtherDataset(Section):
+    """A dataset whose images are not to be learned from; only its files are read."""
+
+    reader: Reader
+    folder: str
+    split_by: Name
+    splits: Annotated[list[Name], Field(min_length=1)]
+
 
 class Dataset(Section):
     name: Name
-    source: Literal["miniature", "folder"]
-    reader: Literal["refer"]
+    source: Literal["miniature", "folder", "download"]
+    reader: Reader
     folder: str
     split_by: Name
+    overlapping_polygons: Literal["union", "background"]
+    categories: Literal["all", "seen_and_unseen"]
+    held_out: Annotated[float, Field(gt=0, lt=1)]
+    minimum_box_share: Annotated[float, Field(ge=0, lt=1)]
+    exclude_images_of: list[OtherDataset]
     text: Literal["raw", "sentence"]
     train: Name
     evaluate: Annotated[list[Name], Field(min_length=1)]
     headline: Name
+    sample: dict[Name, Count]
 
     @model_validator(mode="after")
     def _splits_are_apart(self) -> Dataset:
@@ -28,7 +45,11 @@ class Dataset(Section):
             raise MisfitError(
                 "headline", self.headline, f"one of evaluate: {names_of(self.evaluate)}"
             )
+        if not set(self.sample) <= set(self.splits):
+            raise MisfitError("sample", self.sample, f"of splits in use: {names_of(self.splits)}")
         if self.source == "miniature":
+            if self.reader != "refer":
+                raise MisfitError("reader", self.reader, "refer with source: miniature")
             drawn = SplitSizes.model_fields
             if self.train not in drawn:
                 raise MisfitError("train", self.train, f"one of those drawn: {names_of(drawn)}")

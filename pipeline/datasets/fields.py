@@ -32,6 +32,9 @@ class Fields:
             raise self.wrong(key, "is missing")
         return self._value[key]
 
+    def optional(self, key: str, otherwise: Any) -> Any:
+        return self._value.get(key, otherwise)
+
     def integer(self, key: str) -> int:
         """An integer of 64 bits, or its decimal digits as text."""
         value = self.get(key)
@@ -64,6 +67,14 @@ class Fields:
 
     def records(self, key: str) -> Iterator[Fields]:
         yield from records(self.get(key), f"{self.where}: {key!r}")
+
+
+def shown(value: Any) -> str:
+    """A stranger's value for a message, cut short."""
+    try:
+        return f"{value!r:.50}"
+    except ValueError:  # a number of thousands of digits somewhere in it
+        return f"a {type(value).__name__} of unprintable numbers"
 
 
 def is_number(value: Any) -> bool:

@@ -1,8 +1,8 @@
 """COCO segmentations in their four published forms, as one compressed run length each.
 
-Polygons (the union of an annotation's, as COCO's ``annToMask`` merges them: REFER's own reader sums
-them, so that pixels under two polygons get lost), a run length with compressed or plain counts
-(crowds), and a list of run lengths (ReferIt).
+Polygons (united as COCO's ``annToMask`` does it, or without the pixels under several of them, as
+those do who keep what is 1 in the sums of REFER's own reader), a run length with compressed or
+plain counts (crowds), and a list of run lengths (ReferIt).
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from pipeline.datasets.fields import Fields
+from pipeline.datasets.fields import Fields, shown
+from pipeline.datasets.options import OverlappingPolygons
 from pipeline.safety import InputError
 from pipeline.store import rle_decode, rle_encode
 
 
-def segmentation_rle(annotation: Fields, height: int, width: int) -> bytes:
-    """The run length of ``annotation["segmentation"]`` on its image of height x width pixels.
+def segmentation_rle(
+    value: Any, annotation: Fields, height: int, width: int, overlap: OverlappingPolygons
+) -> bytes:
+    """The run length of a segmentation on its image of height x width pixels.
 
-    InputError names the annotation for anything but the four forms, a run length of another size
-    than the image's, and coordinates that are not near the image.
+    ``annotation`` is the record to name: InputError for anything but the four forms, a run length
+    of another size than the image's, and coordinates that are not near the image.
     """
-    value = annotation.get("segmentation")
     if isinstance(value, dict):
         value = [value]
     if not isinstance(value, list) or not value:
@@ -35,7 +37,10 @@ def segmentation_rle(annotation: Fields, height: int, width: int) -> bytes:
     polygons = [polygon for polygon in polygons if len(polygon) >= 6]  # fewer corners cover nothing
     if not polygons:
         return rle_encode(np.zeros((height, width), dtype=np.bool_))
-    merged: bytes = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))["counts"]
+    drawn = coco_mask.frPyObjects(polygons, height, width)
+    if overlap == "background" and len(drawn) > 1:
+        return rle_encode(coco_mask.decode(drawn).sum(axis=2, dtype=np.int64) == 1)
+    merged: bytes = coco_mask.merge(drawn)["counts"]
     return merged
 
 
@@ -60,7 +65,7 @@ def _run_length(annotation: Fields, value: dict[str, Any], height: int, width: i
     size, counts = value.get("size"), value.get("counts")
     if size != [height, width]:
         raise annotation.wrong(
-            "segmentation", f"has size {size!r:.50}, its image is {height} high and {width} wide"
+            "segmentation", f"has size {shown(size)}, its image is {height} high and {width} wide"
         )
     if isinstance(counts, list):
         if not all(isinstance(n, int) and 0 <= n <= height * width for n in counts):
@@ -70,7 +75,7 @@ def _run_length(annotation: Fields, value: dict[str, Any], height: int, width: i
         flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
         return flat.reshape(width, height).T
     if isinstance(counts, str):
-        counts = counts.encode()
+        counts = counts.encode(errors="replace")  # what is no text is no run length either
     if not isinstance(counts, bytes):
         raise annotation.wrong("segmentation", "has no counts")
     try:

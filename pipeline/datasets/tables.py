@@ -33,12 +33,21 @@ class Sentence:
 
 @dataclass(frozen=True)
 class DatasetTables:
-    """All that a reader found. An image has one record for each split that refers to it."""
+    """All that a reader found. An image has one record for each split that refers to it.
+
+    A referent whose mask is empty has no target in its image; of a referent without a row of truth
+    nothing is known.
+    """
 
     expressions: list[Sentence]
     images: list[ImageRecord]
     truth: list[Truth]
     objects: list[ObjectRecord]
+
+
+def no_target_split(train: str) -> str:
+    """The split of the training expressions that are known to mean nothing in their image."""
+    return f"{train}_no_target"
 
 
 def write_tables(

@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.datasets import ReadOptions
+
 HEIGHT, WIDTH = 12, 16
+
+
+def options(split_by: str = "unc", **changes: Any) -> ReadOptions:
+    """The default run's, but for the changes."""
+    default = ReadOptions(
+        split_by=split_by,
+        overlapping_polygons="union",
+        train="train",
+        held_out_split="val",
+        held_out=0.25,
+    )
+    return replace(default, **changes)
 
 
 def square(left: float, top: float, right: float, bottom: float) -> list[float]:

@@ -16,18 +16,18 @@ from pipeline.records import Expression
 from pipeline.safety import InputError
 from pipeline.store import read_manifest
 
-from .conftest import Refer
+from .conftest import Refer, options
 
 
 @pytest.fixture
 def folder(refer: Refer, tmp_path: Path) -> Path:
-    tables = read_refer(refer.write(), dataset="toy", split_by="unc")
+    tables = read_refer(refer.write(), dataset="toy", options=options("unc"))
     write_tables(tmp_path / "tables", tables, config_digest="c", inputs={"refs": "r"})
     return tmp_path / "tables"
 
 
 def test_everything_comes_back_by_image(refer: Refer, folder: Path) -> None:
-    tables = read_refer(refer.folder, dataset="toy", split_by="unc")
+    tables = read_refer(refer.folder, dataset="toy", options=options("unc"))
 
     def by_image(rows: list) -> list:
         return sorted(rows, key=lambda row: row.image_id)
@@ -67,7 +67,7 @@ def test_nothing_of_the_truth_is_in_what_the_weak_path_reads(folder: Path) -> No
 
 def test_a_dataset_without_objects_keeps_its_columns(refer: Refer, tmp_path: Path) -> None:
     refer.refs = []
-    tables = read_refer(refer.write(), dataset="toy", split_by="unc")
+    tables = read_refer(refer.write(), dataset="toy", options=options("unc"))
     write_tables(tmp_path / "none", tables, config_digest="c", inputs={})
     assert read_truth(tmp_path / "none" / "truth.parquet", split=None) == []
     assert read_objects(tmp_path / "none" / "objects.parquet") == []

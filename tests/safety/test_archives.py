@@ -15,6 +15,7 @@ import pytest
 
 from pipeline.safety import (
     InputError,
+    check_archive,
     extract_archive,
 )
 
@@ -23,7 +24,12 @@ def contents(folder: Path) -> list[str]:
     return sorted(str(entry.relative_to(folder)) for entry in folder.rglob("*"))
 
 
-LIMITS = {"max_files": 10, "max_bytes": 10_000, "max_ratio": 1e6}
+LIMITS: dict[str, Any] = {
+    "max_files": 10,
+    "max_bytes": 10_000,
+    "max_ratio": 1e6,
+    "keep_free": 0,
+}
 GOOD = {"refcoco/": None, "refcoco/refs(unc).p": b"refs", "refcoco/deep/a.json": b"{}" * 100}
 
 
@@ -129,7 +135,9 @@ def test_modes_of_an_archive_are_not_taken_over(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path, maker: str) -> None:
     archive = MAKERS[maker](tmp_path / maker, {"zeros": b"\0" * 2_000_000})
     with pytest.raises(InputError, match="bomb"):
-        extract_archive(archive, tmp_path / "out", max_files=10, max_bytes=1 << 30, max_ratio=100)
+        extract_archive(
+            archive, tmp_path / "out", **LIMITS | {"max_bytes": 1 << 30, "max_ratio": 100}
+        )
     assert contents(tmp_path) == [maker]
 
 
@@ -191,3 +199,51 @@ def test_a_folder_that_is_there_is_kept(tmp_path: Path) -> None:
     extract_archive(archive, tmp_path / "out", **LIMITS)
     with pytest.raises(InputError, match="already there"):
         extract_archive(archive, tmp_path / "out", **LIMITS)
+
+
+def test_a_disk_that_would_get_too_full_is_left_alone(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", GOOD)
+    with pytest.raises(OSError, match="stay free, but the disk has only"):
+        extract_archive(archive, tmp_path / "out", **LIMITS | {"keep_free": 1 << 60})
+    assert contents(tmp_path) == ["a.zip"]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_looking_through_writes_nothing(tmp_path: Path, name: str) -> None:
+    limits = {key: value for key, value in LIMITS.items() if key != "keep_free"}
+    archive = MAKERS[name](tmp_path / name, GOOD)
+    check_archive(archive, **limits)
+    with pytest.raises(InputError, match="more than 2 entries"):
+        check_archive(archive, **limits | {"max_files": 2})
+    MAKERS[name](tmp_path / name, {"ok": b"1", "../evil": b"2"})
+    with pytest.raises(InputError, match=rf"{name}: refused.*leads out"):
+        check_archive(archive, **limits)
+    assert contents(tmp_path) == [name]
+
+
+def test_what_a_killed_call_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".out.tmp" / "deep"
+    left.mkdir(parents=True)
+    (left / "half").write_bytes(b"1")
+    extract_archive(zipped(tmp_path / "a.zip", GOOD), tmp_path / "out", **LIMITS)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.zip", "out"]
+
+
+def test_a_folder_with_content_is_refused(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", {"deep/": b"content"})
+    with pytest.raises(InputError, match="'deep/' is a folder with content"):
+        extract_archive(archive, tmp_path / "out", **LIMITS)
+
+
+def test_a_zip_that_points_before_its_own_start_is_damaged(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", GOOD)
+    data = bytearray(archive.read_bytes())
+    end = data.rindex(b"PK\x05\x06")
+    for place in range(end + 12, end + 20):  # size and place of the list of entries
+        for value in (0xFF, 0x80):
+            changed = bytearray(data)
+            changed[place] = value
+            archive.write_bytes(changed)
+            with pytest.raises(InputError, match=r"a\.zip: (damaged|refused)"):
+                extract_archive(archive, tmp_path / "out", **LIMITS)
+    assert contents(tmp_path) == ["a.zip"]
