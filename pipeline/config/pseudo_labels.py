@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.config.irnet import Irnet
 from pipeline.config.section import Count, MisfitError, Name, NonNegative, Positive, Section
 
 MapThreshold = Literal["positive"] | Annotated[float, Field(ge=0, lt=1)]
@@ -49,15 +50,21 @@ class ProposalSnap(Section):
 
 class PseudoLabels(Section):
     refine: Annotated[
-        list[Literal["threshold", "prms", "exclusion", "crf", "proposal_snap"]],
+        list[Literal["threshold", "prms", "exclusion", "irnet", "crf", "proposal_snap"]],
         Field(min_length=1),
     ]
     splits: Annotated[list[Name], Field(min_length=1)]
     threshold: Threshold
     prms: Prms
     exclusion: Exclusion
+    irnet: Irnet
     crf: Crf
     proposal_snap: ProposalSnap
+
+    @property
+    def before_irnet(self) -> list[str]:
+        """The refiners that make the maps that IRNet learns from; the list must have ``irnet``."""
+        return list(self.refine[: self.refine.index("irnet")])
 
     @model_validator(mode="after")
     def _ends_in_masks(self) -> PseudoLabels:
@@ -65,6 +72,14 @@ class PseudoLabels(Section):
             raise MisfitError(
                 "refine",
                 self.refine,
-                "a list that ends in what makes masks: threshold, crf or proposal_snap",
+                "a list that ends in what makes masks: threshold, irnet, crf or proposal_snap",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_irnet(self) -> PseudoLabels:
+        if self.refine.count("irnet") > 1:
+            raise MisfitError(
+                "refine", self.refine, "a list with irnet once: there is one network to train"
             )
         return self

@@ -2,6 +2,7 @@
 
 from pipeline.pseudo_labels.crf import Crf, CrfKernels
 from pipeline.pseudo_labels.exclusion import Exclusion
+from pipeline.pseudo_labels.irnet import Irnet
 from pipeline.pseudo_labels.prms import Prms
 from pipeline.pseudo_labels.proposal_snap import ProposalSnap
 from pipeline.pseudo_labels.refiner import Refiner, refine_image, refine_images
@@ -12,6 +13,7 @@ from pipeline.pseudo_labels.threshold import Threshold
 REFINERS: dict[str, type[Refiner]] = {
     "prms": Prms,
     "exclusion": Exclusion,
+    "irnet": Irnet,
     "threshold": Threshold,
     "crf": Crf,
     "proposal_snap": ProposalSnap,
@@ -22,6 +24,7 @@ __all__ = [
     "Crf",
     "CrfKernels",
     "Exclusion",
+    "Irnet",
     "Prms",
     "ProposalSnap",
     "ReferentState",

@@ -1,7 +1,8 @@
-"""How results lie on disk: atomic writes, digests, tables with a manifest, masks, response maps."""
+"""How results lie on disk: atomic writes, digests, tables with a manifest, masks and maps."""
 
-from pipeline.store.atomic import atomic_folder, atomic_path
+from pipeline.store.atomic import atomic_folder, atomic_path, lacks_space
 from pipeline.store.documents import digest_file, digest_of, read_json, write_json
+from pipeline.store.label_maps import labels_decode, labels_encode
 from pipeline.store.manifest import SCHEMA_VERSION, Manifest
 from pipeline.store.maps import map_decode, map_encode, read_maps, write_maps
 from pipeline.store.masks import rle_area, rle_decode, rle_encode
@@ -19,6 +20,9 @@ __all__ = [
     "digest_file",
     "digest_of",
     "is_current",
+    "labels_decode",
+    "labels_encode",
+    "lacks_space",
     "map_decode",
     "map_encode",
     "read_json",

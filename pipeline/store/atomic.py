@@ -6,12 +6,26 @@ disk before the name is, so that a killed writer leaves either the old state or 
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from pipeline.safety import InputError
+
+
+def lacks_space(error: BaseException | None) -> bool:
+    """Whether a full disk (or quota) is behind an error, which libraries hide in their own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _flush(path: Path) -> None:
@@ -22,12 +36,19 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def _full(path: Path) -> InputError:
+    return InputError(
+        f"{path}: its disk is full; nothing was written there. Make room and start again"
+    )
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name beside ``path`` that becomes ``path`` when the block ends without error.
 
     The block must write the file. The suffix is kept, for writers that look at it; parent folders
-    are made. On an error nothing is left behind and an older ``path`` stays as it was.
+    are made. On an error nothing is left behind and an older ``path`` stays as it was. A full disk
+    is an :class:`InputError` that names ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,6 +58,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _flush(temporary)
         os.replace(temporary, path)
         _flush(path.parent)
+    except Exception as error:
+        if lacks_space(error):
+            raise _full(path) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -68,6 +93,10 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
                 os.replace(aside, path)
             raise
         _flush(path.parent)
+    except Exception as error:
+        if lacks_space(error):
+            raise _full(path) from error
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)

@@ -46,6 +46,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "objects": _columns(f"dataset:s image_id:i ann_id:i category:s {_MASK} {_BOX}"),
     "proposals": _columns(f"dataset:s image_id:i rank:i {_MASK} area:i score:f"),
     "responses": _columns(f"{_EXPRESSION} height:i width:i map:b"),
+    "irnet_labels": _columns("dataset:s split:s image_id:i height:i width:i labels:b"),
     "pseudo_labels": _columns(f"{_EXPRESSION} {_MASK} source:s score:f"),
     "predictions": _columns(f"{_EXPRESSION} {_MASK} score:f peak_x:f peak_y:f"),
 }

@@ -8,6 +8,7 @@ from pipeline.pseudo_labels import (
     Crf,
     CrfKernels,
     Exclusion,
+    Irnet,
     Prms,
     ProposalSnap,
     ReferentState,
@@ -173,6 +174,7 @@ def test_the_registry_has_every_step() -> None:
     assert {
         "prms": Prms,
         "exclusion": Exclusion,
+        "irnet": Irnet,
         "threshold": Threshold,
         "crf": Crf,
         "proposal_snap": ProposalSnap,

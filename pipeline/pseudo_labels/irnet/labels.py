@@ -16,10 +16,18 @@ from numpy.typing import NDArray
 from pipeline.pseudo_labels.crf import CrfKernels, PairwiseField, unary_logits
 from pipeline.pseudo_labels.irnet.losses import BACKGROUND, IGNORE
 from pipeline.pseudo_labels.refiner import Pixels
-from pipeline.pseudo_labels.state import Maps, Masks
+from pipeline.pseudo_labels.state import Maps, Masks, ReferentState, divided_by_maximum
 from pipeline.safety import InputError
 
 Labels = NDArray[np.uint8]
+
+
+def evidence_of(referent: ReferentState) -> NDArray[np.float32]:
+    """One map (H, W) in [0, 1] of a referent: the mean over its sentences, over its maximum.
+
+    Labels are of things; sentences that no refiner has joined speak of the same one.
+    """
+    return divided_by_maximum(referent.soft.mean(axis=0, keepdims=True))[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.processes import summed
 from pipeline.pseudo_labels.irnet.paths import paths_within
 
 BACKGROUND, IGNORE = 0, 255
@@ -74,5 +75,5 @@ def pair_losses(
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
-    """Mean of (B, Q) values over the pairs that count; 0 if there are none."""
-    return (values * where).sum() / where.sum().clamp(min=1)
+    """Mean of (B, Q) values of all processes over the pairs that count; 0 if there are none."""
+    return summed((values * where).sum()) / summed(where.sum()).clamp(min=1)

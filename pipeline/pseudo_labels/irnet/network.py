@@ -54,8 +54,8 @@ class EdgeDisplacementNetwork(nn.Module):
     Args:
         encoder: the trunk.
         edge_width: channels that the edge branch makes of each level (IRNet: 32).
-        displacement_widths: the same for the displacement branch, finest level first (IRNet: 128,
-            256, 256, 256).
+        displacement_widths: the same for the displacement branch, finest level first (IRNet: 64,
+            128, 256, 256, 256 for its five levels).
         fused_width: of what the displacement branch fuses (IRNet: 256).
         group_width: channels a group of the group norms (IRNet: 8 to 16); divides all widths.
         radius: in cells, of the pairs to learn from (IRNet: 10).
@@ -127,7 +127,9 @@ class EdgeDisplacementNetwork(nn.Module):
         """
         total, cells = torch.zeros(2, dtype=torch.float64), 0
         for batch in images:
-            displacement = self.displacement(self.trunk(batch))
+            height, width = (-(-side // self.stride) for side in batch.shape[-2:])
+            found = self.displacement(self.trunk(self.trunk.filled(batch)))
+            displacement = found[..., :height, :width]
             total += displacement.sum(dim=(0, 2, 3), dtype=torch.float64).cpu()
             cells += displacement[:, 0].numel()
         if cells:

@@ -46,6 +46,6 @@ class Irnet(Refiner):
     def _seen(self, image: Pixels) -> torch.Tensor:
         """(H, W, 3) uint8 -> (1, 3, H, W), normalised for the trunk."""
         encoder = self.network.trunk.encoder
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).float() / 255
+        pixels = torch.from_numpy(np.array(image)).to(self.device).float() / 255
         mean, std = (pixels.new_tensor(values) for values in (encoder.mean, encoder.std))
         return ((pixels - mean) / std).permute(2, 0, 1)[None]
