@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from benchmarks.rows import Row
 
-NAMES = ("evaluation_sharing", "crf_kernel", "random_walk", "loading", "evaluation_memory")
+NAMES = (
+    "evaluation_sharing",
+    "inference",
+    "crf_kernel",
+    "random_walk",
+    "loading",
+    "evaluation_memory",
+    "scale",
+)
 
 
 def main(arguments: list[str] | None = None) -> None:

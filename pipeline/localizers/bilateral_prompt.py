@@ -42,14 +42,18 @@ class BilateralPrompt(nn.Module):
         return self.text_out(logits.float().softmax(dim=-1).to(value.dtype) @ value)
 
     def read_texts(self, visual: Tensor, texts: Tensor) -> Tensor:
-        """What each pixel reads of all N texts together: (I, P, C), (J, N, C) -> (I, P, C).
-
-        With one text every pixel reads the same, and the instance norm leaves its bias alone.
-        """
+        """What each pixel reads of all N texts together: (I, P, C), (J, N, C) -> (I, P, C)."""
         key, value = self.text_context(texts).chunk(2, dim=-1)
         logits = self.visual_query(visual) @ key.transpose(-1, -2) * self.temperature
         read = logits.float().softmax(dim=-1).to(value.dtype) @ value
         return self.visual_norm(self.visual_out(read))
+
+    def read_one_text(self, visual: Tensor) -> Tensor:
+        """What each pixel reads of a single text, whichever it is: (I, P, C) -> (I, P, C).
+
+        All pixels read the same, of which the instance norm leaves its bias alone.
+        """
+        return self.visual_norm.bias.expand_as(visual)
 
     def read_words(self, visual: Tensor, words: Tensor, mask: Tensor, direction: Tensor) -> Tensor:
         """What each pixel reads of the words of one text, along one direction of the channels.

@@ -93,9 +93,8 @@ class HierarchicalPrompt(nn.Module):
         before = origin = Pair(pixels, texts)
         for prompt in self.prompts:
             assert isinstance(prompt, BilateralPrompt)
-            bias = prompt.visual_norm.bias.expand_as(pixels)
             read = Pair(
-                bias if alone else prompt.read_texts(*before),
+                prompt.read_one_text(pixels) if alone else prompt.read_texts(*before),
                 # under autocast it comes as bfloat16, and sums of small parts would lose it
                 prompt.read_image(*before).float(),
             )

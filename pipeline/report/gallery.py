@@ -70,9 +70,11 @@ def draw_panels(view: View, side: int) -> dict[str, Picture]:
     if view.pseudo_label is not None:
         label = fit(view.pseudo_label)
         panels["pseudo_label"] = overlay.shown(picture, label, overlay.PSEUDO_LABEL)
-    place = overlay.fitted_point(*view.prediction_peak, shape, side)
-    prediction = overlay.shown(picture, fit(view.prediction), overlay.PREDICTION)
-    panels["prediction"] = overlay.with_peak(prediction, *place)
+    if view.prediction is not None:
+        panels["prediction"] = overlay.shown(picture, fit(view.prediction), overlay.PREDICTION)
+        if view.prediction_peak is not None:
+            place = overlay.fitted_point(*view.prediction_peak, shape, side)
+            panels["prediction"] = overlay.with_peak(panels["prediction"], *place)
     return panels
 
 

@@ -72,7 +72,8 @@ def _climb(axes: Axes, runs: Sequence[MeasuredRun], split: str, metric: str) -> 
     axes.set_xlim(-0.4, max(1, len(rungs)) - 0.6)
     axes.set_ylim(0, 100)
     axes.set_ylabel("%")
-    axes.legend()
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
 
 
 def _level(
@@ -112,7 +113,8 @@ def _styles(axes: Axes, runs: Sequence[MeasuredRun], split: str) -> None:
         )
     axes.set_xticks(range(len(STYLES)), STYLES)
     axes.set_ylim(0, 100)
-    axes.legend()
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
 
 
 def _whiskers(figures: Sequence[Figures | None], metric: str) -> list[list[float]]:

@@ -26,11 +26,20 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True)
+class Ablation:
+    """Variants over their seeds: tables by split, the headline's first, and a chart of it."""
+
+    tables: Mapping[str, Sequence[Table]]
+    chart: Chart
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """What the page says. ``headline`` tables are open, ``more`` are folded under a title.
 
     ``tiles`` are the few first numbers: name, value, explanation. ``gallery`` maps the name of a
-    group to its cards. ``config`` is the configuration as YAML.
+    group to its cards. ``ablation`` is None where no variant has several seeds. ``config`` is the
+    configuration as YAML.
     """
 
     title: str
@@ -38,6 +47,7 @@ class Page:
     tiles: Sequence[tuple[str, str, str]]
     headline: Sequence[Table]
     more: Mapping[str, Sequence[Table]]
+    ablation: Ablation | None
     ladder: Chart
     curves: Chart
     training: Table

@@ -27,20 +27,33 @@ def verdict(runs: Sequence[MeasuredRun], *, dataset: str, split: str) -> str:
     main, reference = main_run(runs), reference_run(runs)
     response, label, segmentor = (main.figures(rung, split) for rung in RUNGS)
     said = [
-        _opening(main, segmentor, dataset, split),
+        _opening(main, segmentor, response or label, dataset, split),
         _against(segmentor, reference if reference is not main else None, split),
         _pointing(response, main.figures("random_object", split)),
         _climb(response, label, segmentor),
         _styles(segmentor),
         _failures(segmentor),
+        _unmeasured(main, split),
     ]
     return " ".join(sentence for sentence in said if sentence)
 
 
-def _opening(main: MeasuredRun, segmentor: Figures | None, dataset: str, split: str) -> str:
+def _opening(
+    main: MeasuredRun,
+    segmentor: Figures | None,
+    before: Figures | None,
+    dataset: str,
+    split: str,
+) -> str:
+    """``before``: the figures of a lower rung, for runs that have but such."""
     value = average(segmentor, "mIoU")
     if segmentor is None or value is None:
-        return f"Nothing was segmented on {split} of {dataset}."
+        if before is None:
+            return f"Nothing was measured on {split} of {dataset}."
+        return (
+            f"On {split} of {dataset} ({before['count']:,} expressions of {before['images']:,} "
+            f"images), run {main.name} was measured without Stage-2."
+        )
     taught = "from true masks" if main.supervised else "from sentences alone, with no mask"
     ends = interval(segmentor, "mIoU")
     between = f" (95 % interval {ends[0]:.1f} to {ends[1]:.1f})" if ends else ""
@@ -107,4 +120,15 @@ def _failures(segmentor: Figures | None) -> str:
     return (
         f"It is right (IoU of at least 0.5) for {kinds['correct']:.1f} %; where it is wrong, most "
         f"often {FAILURE_WORDS[common]} ({wrong[common]:.1f} % of all)."
+    )
+
+
+def _unmeasured(main: MeasuredRun, split: str) -> str:
+    count = main.unmeasured.get(split, 0)
+    if not count:
+        return ""
+    which = "1 expression has" if count == 1 else f"{count:,} expressions have"
+    return (
+        f"{which.capitalize()} no mask to be measured against; the gallery shows what was found, "
+        "and masks can be added at any time."
     )

@@ -28,8 +28,8 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The tables of a dataset and of one run. ``responses`` and ``pseudo_labels`` may be missing
-    (None, no shard) in a run that learned from true masks.
+    """The tables of a dataset and of one run, ``responses``, ``pseudo_labels`` and ``predictions``
+    where they are among what the run measures (else None, no shard).
     """
 
     expressions: Path
@@ -37,15 +37,15 @@ class Sources:
     truth: Path
     responses: Path | None
     pseudo_labels: Sequence[Path]
-    predictions: Path
+    predictions: Path | None
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """One expression. picture uint8 (H, W, 3); masks bool (H, W); heat float32 (H, W) in [0, 1].
 
-    Peaks are (x, y) in pixels: of the heat, and of the segmentor's logits. There is no truth (None)
-    about a picture of the user's own.
+    Peaks are (x, y) in pixels: of the heat, and of the segmentor's logits. What there is not is
+    None; there is no truth about a picture of the user's own.
     """
 
     text: str
@@ -54,8 +54,8 @@ class View:
     heat: NDArray[np.float32] | None
     heat_peak: Point | None
     pseudo_label: Mask | None
-    prediction: Mask
-    prediction_peak: Point
+    prediction: Mask | None
+    prediction_peak: Point | None
 
 
 class Views:
@@ -89,7 +89,9 @@ class Views:
             self._expressions = reader(sources.expressions, "expressions")
             self._images = reader(sources.images, "images")
             self._truth = reader(sources.truth, "truth")
-            self._predictions = reader(sources.predictions, "predictions")
+            self._predictions: TableReader | None = None
+            if sources.predictions is not None:
+                self._predictions = reader(sources.predictions, "predictions")
             self._responses: TableReader | None = None
             if sources.responses is not None:
                 self._responses = reader(sources.responses, "responses")
@@ -98,20 +100,23 @@ class Views:
 
     def view(self, key: Key) -> View:
         """:class:`InputError` if one of the tables lacks the expression."""
-        row = _row(self._expressions, key)
+        text = _row(self._expressions, key)[self._text]
         record = ImageRecord(**_row(self._images, key, among=KEYS[:3]))
-        truth = _mask(_row(self._truth, key, among=KEYS[:4]))
-        predicted = _row(self._predictions, key)
-        heat = self._heat(key, truth.shape)
+        annotated = _find(self._truth, key, among=KEYS[:4])
+        prediction = peak = None
+        if self._predictions is not None:
+            predicted = _row(self._predictions, key)
+            prediction, peak = _mask(predicted), (predicted["peak_x"], predicted["peak_y"])
+        heat = self._heat(key, (record.height, record.width))
         return View(
-            text=row[self._text],
+            text=text,
             picture=self._load(record),
-            truth=truth,
+            truth=None if annotated is None else _mask(annotated),
             heat=heat,
             heat_peak=None if heat is None else _peak(heat),
             pseudo_label=self._pseudo_label(key),
-            prediction=_mask(predicted),
-            prediction_peak=(predicted["peak_x"], predicted["peak_y"]),
+            prediction=prediction,
+            prediction_peak=peak,
         )
 
     def _heat(self, key: Key, shape: tuple[int, ...]) -> NDArray[np.float32] | None:

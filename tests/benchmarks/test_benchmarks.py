@@ -14,10 +14,19 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import crf_kernel, evaluation_memory, evaluation_sharing, loading, random_walk
+from benchmarks import (
+    crf_kernel,
+    evaluation_memory,
+    evaluation_sharing,
+    inference,
+    loading,
+    random_walk,
+    scale,
+)
 from benchmarks.page import page
 from benchmarks.rows import COLUMNS, Row, markdown
 from benchmarks.settings import ROOT
+from pipeline.store import TableReader
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +54,19 @@ def test_sharing_an_encoding() -> None:
         "segmentor",
         "localizer",
     ]
+
+
+def test_inference_of_both_methods_at_both_sizes() -> None:
+    rows = inference.rows(**inference.TINY)
+    claims = told(rows)
+    assert [("papers' size" in claim, "all expressions" in claim) for claim in claims] == [
+        (False, False),
+        (False, True),
+        (True, False),
+        (True, True),
+    ]
+    # an encoding at 320 pixels costs many of the small one, and is shared by all expressions
+    assert rows[2].ours > 3 * rows[0].ours and rows[3].ours < rows[2].ours
 
 
 def test_outputs_that_differ_are_no_benchmark() -> None:
@@ -95,6 +117,24 @@ def test_the_clock_around_batches() -> None:
 def test_memory_at_four_times_the_images() -> None:
     (claim,) = told(evaluation_memory.rows(**evaluation_memory.TINY))
     assert claim.startswith("memory of `ris segment`: 2 images, against 8 (")
+
+
+def test_the_tables_at_scale_cost_what_is_allowed(tmp_path: Path) -> None:
+    """Reduced; what is allowed of all images is allowed of a few."""
+    rows = scale.rows(**scale.TINY)
+    parts = ("opening", "rows of one image", "on disk", "planning", "memory")
+    assert all(part in claim for part, claim in zip(parts, told(rows), strict=True))
+    assert all(row.holds for row in rows), markdown(rows)
+    scale.draw([scale.Cost(size, 0.1, 1.0, 2.0, 3.0, 4.0) for size in (1, 2)], tmp_path / "s.png")
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_image_has_its_expressions_and_proposals(tmp_path: Path) -> None:
+    scale.generate(tmp_path, 70)
+    for kind, count in (("responses", round(70 * scale.EXPRESSIONS)), ("proposals", 70 * 40)):
+        with TableReader(scale.table(tmp_path, kind), kind=kind) as reader:
+            found = {image: len(rows) for image, rows in reader.images()}
+        assert sorted(found) == list(range(70)) and sum(found.values()) == count
 
 
 def test_a_step_that_fails_says_why(tmp_path: Path) -> None:

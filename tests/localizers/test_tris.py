@@ -17,6 +17,7 @@ from pipeline.localizers import LOCALIZERS
 from pipeline.localizers.tris import TERMS, TrisLocalizer
 from tests.networks import TEXTS, batch, encoder, localizer, repeated
 
+KINDS = ("weight", "bias")
 MODES = pytest.mark.parametrize("mode", ["batch", "own"])
 
 
@@ -75,6 +76,53 @@ def test_texts_of_one_image_together_are_each_alone(mode: str) -> None:
             torch.tensor([0]),
         )
         torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+def test_an_image_is_prompted_once_for_all_its_texts() -> None:
+    """As published, where each text by itself tells all pixels the same."""
+    network = localizer().eval()
+    network.prompt.visual_norm.bias.normal_()  # 0 at the start, where a missing one does not show
+    features = network.encode(batch(2).images)
+    tokens, owner = network.encoder.tokenize(TEXTS), torch.tensor([1, 0, 1, 1, 0, 1])
+    with (
+        mock.patch.object(network.prompt, "read_texts") as read_texts,
+        mock.patch.object(
+            network.prompt, "read_image", wraps=network.prompt.read_image
+        ) as read_image,
+    ):
+        once = network.respond(features, tokens, owner)
+    assert read_texts.call_count == 0
+    assert [call.args[0].shape[:2] for call in read_image.call_args_list] == [(2, 4)]
+    pixels = features.flatten(2).transpose(1, 2)
+    for row, image in enumerate(owner.tolist()):
+        text = functional.normalize(
+            network.text(network.encoder.sentence(tokens[row : row + 1])), dim=-1
+        )
+        mine = pixels[image : image + 1]
+        prompted = mine + 0.1 * network.prompt.read_texts(mine, text[None])
+        expected = (text + 0.1 * network.prompt.read_image(mine, text[None])) @ prompted.mT / 0.07
+        torch.testing.assert_close(once[row].flatten(), expected.flatten(), rtol=1e-3, atol=1e-3)
+
+
+@MODES
+def test_the_weights_have_the_names_of_trained_runs(mode: str) -> None:
+    names = [name for name in localizer(prompt_texts=mode).state_dict() if "encoder" not in name]
+    word = ["word.weight", "word.bias"] if mode == "own" else []
+    norms = [f"{part}.{kind}" for part in ("0", "1") for kind in ("weight", "bias")]
+    assert names == [
+        "log_scale",
+        "visual.convolutions.0.weight",
+        "visual.convolutions.0.bias",
+        "text.weight",
+        "text.bias",
+        *word,
+        *(f"prompt.visual_query.{name}" for name in norms),
+        *(f"prompt.visual_context.{name}" for name in norms),
+        *(f"prompt.text_{of}.0.{kind}" for of in ("query", "context") for kind in KINDS),
+        "prompt.visual_out.weight",
+        *(f"prompt.{of}.{kind}" for of in ("visual_norm", "text_out") for kind in KINDS),
+    ]
 
 
 @MODES

@@ -16,7 +16,7 @@ from pipeline.config import Config, check, merge, read_yaml
 from pipeline.datasets import read_truth
 from pipeline.layout import Layout
 from pipeline.records import Expression
-from pipeline.runs import is_supervised, run_config
+from pipeline.runs import is_refined, is_segmented, is_supervised, run_config
 from pipeline.steps import evaluate, miniature, tables
 from pipeline.steps.inputs import columns_of, expressions_of
 from pipeline.store import read_table, rle_decode, rle_encode, write_maps, write_table
@@ -84,8 +84,9 @@ def fabricate_run(config: Config, run: str, rng: np.random.Generator) -> None:
         for t in read_truth(layout.table("truth"), split=None)
     }
     evaluated = expressions_of(config, config.dataset.evaluate)
-    write_curves(layout.curves(run, "segmentor"), ["segmentation", "deep_supervision"])
-    write_masks(layout.predictions(run), evaluated, truth, rng, kind="predictions", shift=3)
+    if is_segmented(settings):
+        write_curves(layout.curves(run, "segmentor"), ["segmentation", "deep_supervision"])
+        write_masks(layout.predictions(run), evaluated, truth, rng, kind="predictions", shift=3)
     if is_supervised(settings):
         return
     write_curves(layout.curves(run, "localizer"), ["classification"])
@@ -96,6 +97,8 @@ def fabricate_run(config: Config, run: str, rng: np.random.Generator) -> None:
         (blurred(truth[e.split, e.ref_id], rng) for e in everything),
         config_digest="0",
     )
+    if not is_refined(settings):
+        return
     labelled = expressions_of(config, settings.pseudo_labels.splits)
     for shard, path in enumerate(layout.all_pseudo_labels(run)):
         mine = [e for e in labelled if e.image_id % config.machine.shards == shard]

@@ -21,7 +21,7 @@ CASES = [case(n // 2, n, iou) for n, iou in enumerate([0.9, 0.8, 0.0, 0.7, 0.5, 
 
 
 def chosen(seed: int, count: int = 2) -> dict[str, list[Case]]:
-    return choose_cases(CASES, count=count, rng=np.random.default_rng(seed))
+    return choose_cases(CASES, rung="segmentor", count=count, rng=np.random.default_rng(seed))
 
 
 def test_best_and_worst_go_by_the_prediction() -> None:
@@ -44,20 +44,20 @@ def test_the_draw_depends_on_the_seed_alone() -> None:
 
 def test_the_reference_is_put_beside_by_key() -> None:
     others = [case(c.key[2], c.key[4], 1.0) for c in CASES[1:][::-1]]
-    found = with_reference(CASES, others, name="supervised")
+    found = with_reference(CASES, others, rung="segmentor", name="supervised")
     assert "supervised" not in found[0].iou
     assert all(c.iou["supervised"] == 1.0 for c in found[1:])
     assert [c.iou["segmentor"] for c in found] == [c.iou["segmentor"] for c in CASES]
 
 
 def test_cases_come_from_the_table_of_expressions(finished: Finished) -> None:
-    cases = read_cases(finished.layout.run_expressions("weak"), split="testA")
+    cases = read_cases(finished.layout.run_expressions("weak"), split="testA", rung="segmentor")
     assert [c.key for c in cases] == sorted(c.key for c in cases)
     assert all(set(c.iou) == {"response", "pseudo_label", "segmentor"} for c in cases)
     with pytest.raises(InputError, match="no masks of split 'train'"):
-        read_cases(finished.layout.run_expressions("weak"), split="train")
+        read_cases(finished.layout.run_expressions("weak"), split="train", rung="segmentor")
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing\.parquet"):
-        read_cases(tmp_path / "nothing.parquet", split="hard")
+        read_cases(tmp_path / "nothing.parquet", split="hard", rung="segmentor")

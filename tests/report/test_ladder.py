@@ -111,7 +111,7 @@ def test_the_verdict_turns_with_the_numbers() -> None:
     assert "6.0 points above" in better and "true masks" not in better
     alone = verdict([supervised()], dataset="toy", split="hard")
     assert "taught from true masks" in alone and "response map" not in alone
-    assert verdict([weak()], dataset="toy", split="none").startswith("Nothing was segmented")
+    assert verdict([weak()], dataset="toy", split="none").startswith("Nothing was measured")
 
 
 @pytest.mark.parametrize("runs", [RUNS, [weak()], [supervised()]])

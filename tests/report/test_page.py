@@ -89,11 +89,25 @@ def test_the_pictures_decode(finished: Finished) -> None:
     uris = re.findall(r'src="data:image/(png|jpeg);base64,([^"]+)"', finished.page)
     cards = finished.page.count('<article class="card">')
     assert cards == 3 * finished.config.report.gallery
-    assert len(uris) == 3 + 4 * cards
+    assert len(uris) == 4 + 4 * cards
     for kind, content in uris:
         image = Image.open(io.BytesIO(base64.b64decode(content)))
         image.load()
         assert image.format == kind.upper()
+
+
+def test_dvc_gets_a_file_for_each_rung(finished: Finished) -> None:
+    folder, metrics = finished.layout.ladder, read_json(finished.layout.metrics)["miniature"]
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.json")}
+    assert read_json(files["weak/segmentor.json"]) == metrics["weak"]["testA"]["segmentor"]
+    guesses = metrics["weak"]["testA"]["baselines"]
+    assert {name for name in files if name.startswith("baselines/")} == {
+        f"baselines/{guess}.json" for guess in guesses
+    }
+    rungs = {
+        (run, rung) for run in metrics for rung in metrics[run]["testA"] if rung != "baselines"
+    }
+    assert len(files) == len(rungs) + len(guesses)
 
 
 def test_numbers_equal_the_metrics_file(finished: Finished) -> None:
@@ -167,6 +181,7 @@ def test_figures_are_pictures_of_a_bearable_size(finished: Finished) -> None:
         "curves.png",
         "gallery.png",
         "failures.png",
+        "ablation.png",
     }
     for path in folder.iterdir():
         assert path.stat().st_size < 600_000

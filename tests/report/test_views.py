@@ -23,7 +23,7 @@ def views_of(finished: Finished, run: str = "weak") -> Views:
 
 
 def test_a_view_holds_the_rows_of_its_key(finished: Finished) -> None:
-    cases = read_cases(finished.layout.run_expressions("weak"), split="testA")
+    cases = read_cases(finished.layout.run_expressions("weak"), split="testA", rung="segmentor")
     table = read_table(finished.layout.predictions("weak"), kind="predictions").to_pylist()
     with views_of(finished) as views:
         for case in cases[:: max(1, len(cases) // 6)]:
@@ -42,20 +42,24 @@ def test_a_view_holds_the_rows_of_its_key(finished: Finished) -> None:
 
 
 def test_a_supervised_run_has_neither_map_nor_pseudo_label(finished: Finished) -> None:
-    (case, *_) = read_cases(finished.layout.run_expressions("supervised"), split="testA")
+    (case, *_) = read_cases(
+        finished.layout.run_expressions("supervised"), split="testA", rung="segmentor"
+    )
     with views_of(finished, "supervised") as views:
         view = views.view(case.key)
     assert view.heat is None and view.heat_peak is None and view.pseudo_label is None
 
 
 def test_a_split_without_pseudo_labels_has_none(finished: Finished) -> None:
-    (case, *_) = read_cases(finished.layout.run_expressions("weak"), split="val")
+    (case, *_) = read_cases(finished.layout.run_expressions("weak"), split="val", rung="segmentor")
     with views_of(finished) as views:
         assert views.view(case.key).pseudo_label is None
 
 
 def test_no_table_is_read_whole(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
-    (case, *_) = read_cases(finished.layout.run_expressions("weak"), split="testA")
+    (case, *_) = read_cases(
+        finished.layout.run_expressions("weak"), split="testA", rung="segmentor"
+    )
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("read whole")
@@ -66,7 +70,9 @@ def test_no_table_is_read_whole(finished: Finished, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_missing_expression_is_named(finished: Finished) -> None:
-    (case, *_) = read_cases(finished.layout.run_expressions("weak"), split="testA")
+    (case, *_) = read_cases(
+        finished.layout.run_expressions("weak"), split="testA", rung="segmentor"
+    )
     unknown = replace(case, key=(*case.key[:4], 999_999))
     with views_of(finished) as views, pytest.raises(InputError, match="sent_id 999999"):
         views.view(unknown.key)
