@@ -25,6 +25,7 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 layout = flow.layout
 training_threads = flow.config.machine.training_threads
+devices = flow.config.machine.devices
 
 
 localrules:
@@ -34,6 +35,7 @@ localrules:
 wildcard_constraints:
     run=flow.any_run,
     shard="[0-9]+",
+    weights="[^/]+",
 
 
 onstart:
@@ -51,8 +53,10 @@ onsuccess:
 rule all:
     input:
         layout.metrics,
+        layout.ladder,
         layout.report,
         layout.figures,
+        flow.ablation(),
 
 
 if flow.draws_its_data:
@@ -77,6 +81,54 @@ if flow.draws_its_data:
             settings=flow.settings("miniature"),
         shell:
             "python -m pipeline.cli miniature --config {params.config} --threads {threads} > {log} 2>&1"
+
+
+if flow.fetches_its_data:
+
+    rule download:
+        input:
+            code=code_of("download"),
+        output:
+            directory(flow.folder),
+        log:
+            "logs/download.log",
+        benchmark:
+            flow.benchmark("download")
+        localrule: True  # where the cluster's nodes have no internet, the login node has
+        conda:
+            "envs/pipeline.yaml"
+        resources:
+            mem_mb=lambda wildcards, attempt: 4000 * attempt,
+            runtime=1440,
+        params:
+            config=flow.resolved,
+            settings=flow.settings("download"),
+        shell:
+            "python -m pipeline.cli download --dataset-only --config {params.config}"
+            " --threads {threads} > {log} 2>&1"
+
+
+if flow.fetched_weights:
+
+    rule weights:
+        output:
+            layout.weights("{weights}"),
+        log:
+            "logs/weights-{weights}.log",
+        benchmark:
+            flow.benchmark("weights-{weights}")
+        localrule: True
+        conda:
+            "envs/pipeline.yaml"
+        resources:
+            mem_mb=lambda wildcards, attempt: 1000 * attempt,
+            runtime=600,
+        params:
+            config=flow.resolved,
+            source=lambda wildcards: flow.source_of_weights(wildcards.weights),
+        shell:
+            "python -m pipeline.cli download {params.source} --config {params.config}"
+            " --threads {threads} > {log} 2>&1"
 
 
 rule captions:
@@ -113,8 +165,9 @@ rule pretrain:
         flow.benchmark("pretrain")
     conda:
         "envs/pipeline.yaml"
-    threads: flow.config.machine.pretraining_threads
+    threads: flow.config.machine.pretraining_threads * devices
     resources:
+        **flow.across_nodes,
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=240,
     params:
@@ -127,6 +180,7 @@ rule pretrain:
 rule tables:
     input:
         folder=flow.folder,
+        sources=flow.sources,
         code=code_of("tables"),
     output:
         expressions=layout.table("expressions"),
@@ -192,8 +246,9 @@ rule train_localizer:
     priority: 20
     conda:
         "envs/pipeline.yaml"
-    threads: training_threads
+    threads: training_threads * devices
     resources:
+        **flow.across_nodes,
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=1440,
     params:
@@ -233,6 +288,67 @@ rule respond:
         " --threads {threads} > {log} 2>&1"
 
 
+rule label_irnet:
+    input:
+        pictures=ancient(flow.folder),
+        expressions=layout.table("expressions"),
+        images=layout.table("images"),
+        responses=lambda wildcards: flow.responses(wildcards.run),
+        critic=lambda wildcards: flow.critic(wildcards.run),
+        proposals=lambda wildcards: flow.proposals(
+            wildcards.run, wildcards.shard, step="label_irnet"
+        ),
+        code=code_of("label_irnet"),
+    output:
+        layout.irnet_labels("{run}", "{shard}"),
+    log:
+        "logs/label_irnet-{run}-{shard}.log",
+    benchmark:
+        flow.benchmark("label_irnet-{run}-{shard}")
+    priority: 10
+    conda:
+        "envs/pipeline.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=480,
+    params:
+        config=flow.resolved,
+        settings=lambda wildcards: flow.settings("label_irnet", wildcards.run),
+    shell:
+        "python -m pipeline.cli label-irnet --config {params.config} --run {wildcards.run}"
+        " --shard {wildcards.shard} --threads {threads} > {log} 2>&1"
+
+
+rule train_irnet:
+    input:
+        pictures=ancient(flow.folder),
+        images=layout.table("images"),
+        trunk=lambda wildcards: flow.irnet_trunk(wildcards.run),
+        labels=lambda wildcards: flow.irnet_labels(wildcards.run),
+        code=code_of("train_irnet"),
+    output:
+        weights=layout.irnet("{run}"),
+        curves=layout.curves("{run}", "irnet"),
+    log:
+        "logs/train_irnet-{run}.log",
+    benchmark:
+        flow.benchmark("train_irnet-{run}")
+    priority: 10
+    conda:
+        "envs/pipeline.yaml"
+    threads: training_threads * devices
+    resources:
+        **flow.across_nodes,
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=1440,
+    params:
+        config=flow.resolved,
+        settings=lambda wildcards: flow.settings("train_irnet", wildcards.run),
+    shell:
+        "python -m pipeline.cli train-irnet --config {params.config} --run {wildcards.run}"
+        " --threads {threads} > {log} 2>&1"
+
+
 rule refine:
     input:
         pictures=ancient(flow.folder),
@@ -240,7 +356,9 @@ rule refine:
         images=layout.table("images"),
         responses=lambda wildcards: flow.responses(wildcards.run),
         critic=lambda wildcards: flow.critic(wildcards.run),
-        proposals=lambda wildcards: flow.proposals(wildcards.run, wildcards.shard),
+        proposals=lambda wildcards: flow.proposals(wildcards.run, wildcards.shard, step="refine"),
+        irnet=lambda wildcards: flow.irnet(wildcards.run),
+        irnet_trunk=lambda wildcards: flow.irnet_trunk(wildcards.run),
         code=code_of("refine"),
     output:
         layout.pseudo_labels("{run}", "{shard}"),
@@ -278,8 +396,9 @@ rule train_segmentor:
         flow.benchmark("train_segmentor-{run}")
     conda:
         "envs/pipeline.yaml"
-    threads: training_threads
+    threads: training_threads * devices
     resources:
+        **flow.across_nodes,
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=1440,
     params:
@@ -357,8 +476,10 @@ rule report:
         code=code_of("report"),
     output:
         metrics=layout.metrics,
+        ladder=directory(layout.ladder),
         page=report(layout.report, category="Results"),
         figures=directory(layout.figures),
+        ablation=flow.ablation(),
     log:
         "logs/report.log",
     benchmark:

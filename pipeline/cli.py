@@ -52,14 +52,29 @@ def _keep_memory() -> None:
         return
 
 
-def _step(verb: str, configs: list[Path] | None, threads: int = 1, **arguments: Any) -> None:
-    """Load the configuration, then the step's own module, then run it."""
+def _step(
+    verb: str,
+    configs: list[Path] | None,
+    threads: int = 1,
+    *,
+    trains: bool = False,
+    **arguments: Any,
+) -> None:
+    """Load the configuration, then the step's own module, then run it.
+
+    A step that ``trains`` runs in as many processes as the configuration says.
+    """
     _set_threads(threads)
     _keep_memory()
     from pipeline.config import load
 
     config = load(configs or [Path("config.yaml")])
     _check_shard(arguments.get("shard", 0), config.machine.shards)
+    if trains:
+        from pipeline.training.launch import launch
+
+        machine = config.machine
+        launch(sys.argv[1:], devices=machine.devices, nodes=machine.nodes, threads=threads)
     if "torch" in sys.modules:  # pragma: no cover - only when embedded in another program
         sys.modules["torch"].set_num_threads(threads)
     step = importlib.import_module(f"pipeline.steps.{verb}")
@@ -83,6 +98,32 @@ def miniature(config: Configs = None, threads: Threads = 1) -> None:
 
 
 @app.command()
+def download(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SOURCES", help="What to fetch; without it, what the config needs."),
+    ] = None,
+    config: Configs = None,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Only say what there is, under which licences.")
+    ] = False,
+    dataset_only: Annotated[
+        bool, typer.Option("--dataset-only", help="Of what the config needs, no weights.")
+    ] = False,
+    threads: Threads = 1,
+) -> None:
+    """Fetch published data and weights, checked, with licences shown."""
+    _step(
+        "download",
+        config,
+        threads,
+        sources=sources or [],
+        listed=listed,
+        dataset_only=dataset_only,
+    )
+
+
+@app.command()
 def captions(config: Configs = None, threads: Threads = 1) -> None:
     """Draw other scenes with captions, to pretrain the small CLIP."""
     _step("captions", config, threads, processes=threads)
@@ -91,7 +132,7 @@ def captions(config: Configs = None, threads: Threads = 1) -> None:
 @app.command()
 def pretrain(config: Configs = None, threads: Threads = 1) -> None:
     """Pretrain the small CLIP on captions."""
-    _step("pretrain", config, threads)
+    _step("pretrain", config, threads, trains=True)
 
 
 @app.command()
@@ -109,13 +150,25 @@ def propose(shard: Shard, config: Configs = None, threads: Threads = 1) -> None:
 @app.command("train-localizer")
 def train_localizer(run: Run, config: Configs = None, threads: Threads = 1) -> None:
     """Stage-1: learn response maps from expressions alone."""
-    _step("train_localizer", config, threads, run=run)
+    _step("train_localizer", config, threads, trains=True, run=run)
 
 
 @app.command()
 def respond(run: Run, config: Configs = None, threads: Threads = 1) -> None:
     """Store the response map of every expression."""
     _step("respond", config, threads, run=run)
+
+
+@app.command("label-irnet")
+def label_irnet(run: Run, shard: Shard, config: Configs = None, threads: Threads = 1) -> None:
+    """Label what IRNet learns from, for one shard of the training images."""
+    _step("label_irnet", config, threads, run=run, shard=shard)
+
+
+@app.command("train-irnet")
+def train_irnet(run: Run, config: Configs = None, threads: Threads = 1) -> None:
+    """Learn edges and displacements for IRNet's random walk."""
+    _step("train_irnet", config, threads, trains=True, run=run)
 
 
 @app.command()
@@ -127,7 +180,7 @@ def refine(run: Run, shard: Shard, config: Configs = None, threads: Threads = 1)
 @app.command("train-segmentor")
 def train_segmentor(run: Run, config: Configs = None, threads: Threads = 1) -> None:
     """Stage-2: learn masks from pseudo-labels (or from true masks, for reference)."""
-    _step("train_segmentor", config, threads, run=run)
+    _step("train_segmentor", config, threads, trains=True, run=run)
 
 
 @app.command()
@@ -201,6 +254,13 @@ def main() -> None:
         app()
     except InputError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
+        raise SystemExit(2) from None
+    except OSError as error:
+        from pipeline.store import lacks_space
+
+        if not lacks_space(error):
+            raise
+        typer.secho(f"error: the disk is full ({error}); make room and start again", err=True)
         raise SystemExit(2) from None
 
 

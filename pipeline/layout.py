@@ -50,6 +50,10 @@ class Layout:
             "curves": self.small_clip / "curves.csv",
         }
 
+    # weights as published
+    def weights(self, file: str) -> Path:
+        return self.artifacts / "weights" / file
+
     # tables of a dataset
     def table(self, name: str) -> Path:
         """``name``: expressions, images, truth or objects."""
@@ -74,11 +78,20 @@ class Layout:
         return self.run(run) / "segmentor.safetensors"
 
     def curves(self, run: str, stage: str) -> Path:
-        """``stage``: localizer or segmentor."""
+        """``stage``: localizer, irnet or segmentor."""
         return self.run(run) / f"{stage}_curves.csv"
 
     def responses(self, run: str) -> Path:
         return self.run(run) / "responses.parquet"
+
+    def irnet_labels(self, run: str, shard: int) -> Path:
+        return self.run(run) / "irnet_labels" / f"{shard}-of-{self.shards}.parquet"
+
+    def all_irnet_labels(self, run: str) -> list[Path]:
+        return [self.irnet_labels(run, shard) for shard in range(self.shards)]
+
+    def irnet(self, run: str) -> Path:
+        return self.run(run) / "irnet.safetensors"
 
     def pseudo_labels(self, run: str, shard: int) -> Path:
         return self.run(run) / "pseudo_labels" / f"{shard}-of-{self.shards}.parquet"
@@ -103,6 +116,15 @@ class Layout:
     @property
     def metrics(self) -> Path:
         return self.results / "metrics.json"
+
+    @property
+    def ladder(self) -> Path:
+        """A folder with a file a rung, for DVC, which shows a file as a row."""
+        return self.results / "ladder"
+
+    @property
+    def ablation(self) -> Path:
+        return self.results / "ablation.csv"
 
     @property
     def report(self) -> Path:

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 PositiveRule = Literal["identity", "text", "referent"]
 SameImageRule = Literal["negative", "ignore"]
+Consistency = Literal["mse", "kl"]
 
 
 def positives(
@@ -151,6 +152,22 @@ def dice(logits: Tensor, mask: Tensor) -> Tensor:
     overlap = 2 * (probability * mask).sum(dim=1) + 1
     total = (probability**2).sum(dim=1) + (mask**2).sum(dim=1) + 1
     return (1 - overlap / total).mean()
+
+
+def consistency(logits: Tensor, teacher: Tensor, *, kind: Consistency) -> Tensor:
+    """How far masks (B, 1, H, W) are from a teacher's, both as logits; mean over all pixels.
+
+    `mse`: squared difference of the probabilities (Tarvainen and Valpola, NeurIPS 2017). `kl`:
+    divergence of the teacher's two-class distribution from the student's. Both are >= 0, and 0
+    where they agree. The teacher gets no gradient.
+    """
+    logits, teacher = logits.float(), teacher.detach().float()
+    target = teacher.sigmoid()
+    if kind == "mse":
+        return functional.mse_loss(logits.sigmoid(), target)
+    logsigmoid = functional.logsigmoid
+    yes, no = logsigmoid(teacher) - logsigmoid(logits), logsigmoid(-teacher) - logsigmoid(-logits)
+    return (target * yes + (1 - target) * no).mean()
 
 
 def soft_iou(first: Tensor, second: Tensor) -> Tensor:

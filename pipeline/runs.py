@@ -9,11 +9,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.config import Config, run_config
+from pipeline.config import Config, run_config, variants_of
 
 # Step -> the keys of the configuration that it reads. A key that is not listed must not be used.
 STEP_KEYS: dict[str, tuple[str, ...]] = {
     "miniature": ("miniature.seed", "miniature.splits", "miniature.scene"),
+    "download": (
+        "dataset.source",
+        "dataset.reader",
+        "dataset.split_by",
+        "dataset.train",
+        "dataset.evaluate",
+        "dataset.sample",
+        "dataset.exclude_images_of",
+        "dataset.categories",
+        "dataset.held_out",
+        "dataset.minimum_box_share",
+        "download.dataset",
+        "download.images",
+    ),
     "captions": ("miniature.seed", "miniature.scene", "miniature.captions"),
     "pretrain": (
         "seed",
@@ -26,8 +40,27 @@ STEP_KEYS: dict[str, tuple[str, ...]] = {
     "tables": ("dataset",),
     "propose": ("proposals", "pseudo_labels.splits", "machine.shards", "dataset"),
     "train_localizer": ("seed", "dataset", "encoder", "critic", "localizer", "ehin"),
-    "respond": ("dataset", "encoder", "localizer", "ehin", "inference.mirror_responses"),
-    "refine": ("seed", "dataset", "critic", "pseudo_labels", "machine.shards"),
+    "respond": (
+        "dataset",
+        "encoder",
+        "localizer",
+        "ehin",
+        "inference.mirror_responses",
+        "evaluation.rungs",
+    ),
+    "label_irnet": ("seed", "dataset", "critic", "pseudo_labels", "machine.shards"),
+    "train_irnet": (
+        "seed",
+        "dataset",
+        "encoder",
+        "critic",
+        "pseudo_labels.irnet.trunk",
+        "pseudo_labels.irnet.resnet50",
+        "pseudo_labels.irnet.network",
+        "pseudo_labels.irnet.loss_weights",
+        "pseudo_labels.irnet.training",
+    ),
+    "refine": ("seed", "dataset", "encoder", "critic", "pseudo_labels", "machine.shards"),
     "train_segmentor": ("seed", "dataset", "encoder", "segmentor"),
     "segment": (
         "dataset",
@@ -48,7 +81,9 @@ METHOD_SECTIONS = {"ehin": "localizer.method"}
 STEP_INPUTS: dict[str, tuple[str, ...]] = {
     "train_localizer": (),
     "respond": ("train_localizer",),
-    "refine": ("respond",),
+    "label_irnet": ("respond",),
+    "train_irnet": ("label_irnet",),
+    "refine": ("respond", "train_irnet"),
     "train_segmentor": ("refine",),
     "segment": ("train_segmentor",),
     "evaluate": ("segment",),
@@ -60,9 +95,45 @@ def is_supervised(config: Config) -> bool:
     return config.segmentor.supervision == "masks"
 
 
+def run_rungs(config: Config) -> list[str]:
+    """What is measured of this run, from the first rung of the ladder to the last."""
+    return ["segmentor"] if is_supervised(config) else list(config.evaluation.rungs)
+
+
+def is_localized(config: Config) -> bool:
+    """Does this run train a localizer?"""
+    return not is_supervised(config)
+
+
+def is_refined(config: Config) -> bool:
+    """Does this run make pseudo-labels, to measure them or to learn from them?"""
+    return not is_supervised(config) and config.evaluation.rungs != ["response"]
+
+
+def is_segmented(config: Config) -> bool:
+    """Does this run go on to Stage-2?"""
+    return "segmentor" in run_rungs(config)
+
+
+def has_irnet(config: Config) -> bool:
+    """Does this run train IRNet's network and refine with it?"""
+    return is_refined(config) and "irnet" in config.pseudo_labels.refine
+
+
+def variants(config: Config) -> dict[str, list[str]]:
+    """Variant -> the runs that differ by their seed alone; see :func:`variants_of`."""
+    return variants_of({name: run_config(config, name) for name in config.runs})
+
+
+def has_ablation(config: Config) -> bool:
+    """Is there a variant with several seeds, so that a spread can be told?"""
+    return any(len(runs) > 1 for runs in variants(config).values())
+
+
 def step_settings(config: Config, run: str | None, step: str) -> dict[str, Any]:
     """The slice of the configuration that ``step`` reads, by dotted key."""
     content = (run_config(config, run) if run is not None else config).model_dump(mode="json")
+    content["pseudo_labels"] = _applied(content["pseudo_labels"], step)
     return {
         key: _at(content, key)
         for key in STEP_KEYS[step]
@@ -74,7 +145,9 @@ def owner(config: Config, run: str, step: str) -> str:
     """The first run whose ``step`` makes the very same artifact as that of ``run``."""
     mine = _lineage(config, run, step)
     for other in config.runs:
-        if other == run or _lineage(config, other, step) == mine:
+        if other == run or (
+            _takes(run_config(config, other), step) and _lineage(config, other, step) == mine
+        ):
             return other
     raise AssertionError("a run owns its own artifacts")
 
@@ -82,12 +155,34 @@ def owner(config: Config, run: str, step: str) -> str:
 def _lineage(config: Config, run: str, step: str) -> list[Any]:
     """The settings of ``step`` and of every step before it."""
     settings: list[Any] = [step, step_settings(config, run, step)]
-    supervised = is_supervised(run_config(config, run))
+    own = run_config(config, run)
     for before in STEP_INPUTS[step]:
-        if before == "refine" and supervised:
-            continue
-        settings.append(_lineage(config, run, before))
+        if _takes(own, before):
+            settings.append(_lineage(config, run, before))
     return settings
+
+
+def _takes(config: Config, step: str) -> bool:
+    """Is ``step`` among the steps of a run with this configuration?"""
+    if step in ("label_irnet", "train_irnet"):
+        return has_irnet(config)
+    return not (step == "refine" and is_supervised(config))
+
+
+def _applied(section: dict[str, Any], step: str) -> dict[str, Any]:
+    """``pseudo_labels`` without what ``step`` does not apply: its numbers must not matter there."""
+    if step not in ("label_irnet", "refine"):
+        return section
+    names, irnet = section["refine"], section["irnet"]
+    if step == "label_irnet":
+        names = names[: names.index("irnet")] if "irnet" in names else names
+        numbers = {name: section[name] for name in (*names, "crf")}
+        return {"refine": names, **numbers, "irnet": {"labels": irnet["labels"]}}
+    numbers = {name: section[name] for name in names}
+    if "irnet" in names:
+        learned = ("labels", "loss_weights", "training")
+        numbers["irnet"] = {key: value for key, value in irnet.items() if key not in learned}
+    return {"refine": names, "splits": section["splits"], **numbers}
 
 
 def _at(content: dict[str, Any], dotted: str) -> Any:

@@ -21,15 +21,33 @@ class Copy:
 
     def call(self, *command: str, timeout: int = 600) -> subprocess.CompletedProcess[str]:
         """Run ``python -m <command>`` there, with this interpreter, as from a plain shell."""
-        environment = {key: value for key, value in os.environ.items() if key not in HIDDEN}
         return subprocess.run(
             [sys.executable, "-m", *command],
             cwd=self.root,
-            env=environment | {"OMP_NUM_THREADS": "1"},
+            env=_environment(),
             capture_output=True,
             text=True,
             timeout=timeout,
         )
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """The same without waiting for its end; in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=self.root,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def _environment() -> dict[str, str]:
+    """With this interpreter's folder on the path, as the README asks for."""
+    kept = {key: value for key, value in os.environ.items() if key not in HIDDEN}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return kept | {"OMP_NUM_THREADS": "1", "PATH": path}
 
 
 def copy_repository(target: Path) -> Copy:

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config import PUBLISHED_TEXT, Config, check, merge, read_yaml
+from pipeline.config import (
+    PUBLISHED_TEXT,
+    Config,
+    check,
+    merge,
+    read_yaml,
+    run_config,
+    variants_of,
+)
 from pipeline.evaluation import CONVENTIONS
 from pipeline.safety import InputError
 
@@ -95,7 +103,48 @@ def changed(overlay: str) -> Config:
         (
             "pseudo_labels: {refine: [crf, prms]}",
             "pseudo_labels.refine",
-            ["'prms'", "threshold, crf or proposal_snap"],
+            ["'prms'", "threshold, irnet, crf or proposal_snap"],
+        ),
+        (
+            "pseudo_labels: {refine: [irnet, prms, irnet]}",
+            "pseudo_labels.refine",
+            ["'irnet', 'prms', 'irnet'", "irnet once"],
+        ),
+        (
+            "pseudo_labels: {irnet: {labels: {background: 0.4}}}",
+            "pseudo_labels.irnet.labels.background",
+            ["0.4", "foreground 0.3 or less"],
+        ),
+        (
+            "pseudo_labels: {irnet: {network: {displacement_widths: [32, 12]}}}",
+            "pseudo_labels.irnet.network.displacement_widths",
+            ["[32, 12]", "a multiple of group_width 8"],
+        ),
+        (
+            "pseudo_labels: {irnet: {network: {fused_width: 12}}}",
+            "pseudo_labels.irnet.network.fused_width",
+            ["12", "a multiple of group_width 8"],
+        ),
+        (
+            "pseudo_labels: {irnet: {training: {scales: [1.5, 0.5]}}}",
+            "pseudo_labels.irnet.training.scales",
+            ["[1.5, 0.5]", "the least and then the greatest"],
+        ),
+        (
+            "pseudo_labels: {irnet: {trunk: swin}}",
+            "pseudo_labels.irnet.trunk",
+            ["'encoder', 'critic' or 'resnet50'", "'swin'"],
+        ),
+        (
+            "{pseudo_labels: {refine: [proposal_snap, irnet], splits: [testA]}, "
+            "evaluation: {rungs: [pseudo_label]}}",
+            "pseudo_labels.splits",
+            ["'testA'", "'train'", "proposal_snap before irnet"],
+        ),
+        (
+            "segmentor: {consistency: {loss: kl}}",
+            "segmentor.training.ema",
+            ["None", "a decay with consistency.loss: kl"],
         ),
         (
             "pseudo_labels: {splits: [train, test]}",
@@ -103,6 +152,27 @@ def changed(overlay: str) -> Config:
             ["'test'", "train, val, testA, testB"],
         ),
         ("pseudo_labels: {splits: [val]}", "pseudo_labels.splits", ["['val']", "'train'"]),
+        (
+            "evaluation: {rungs: [segmentor, response]}",
+            "evaluation.rungs",
+            ["response, pseudo_label, segmentor", "in this order"],
+        ),
+        ("evaluation: {rungs: []}", "evaluation.rungs", ["at least 1 item"]),
+        (
+            "{evaluation: {rungs: [pseudo_label]}, pseudo_labels: {splits: [train]}}",
+            "evaluation.rungs",
+            ["['pseudo_label']", "another rung", "'testA'"],
+        ),
+        (
+            "report: {published: [{table: T, rung: response, figures: {wek: {mIoU: 1}}}]}",
+            "report.published.0.figures.wek",
+            ["is no variant", "weak, supervised"],
+        ),
+        (
+            "report: {published: [{table: T, rung: response, figures: {weak: {miou: 1}}}]}",
+            "report.published.0.figures.weak.miou",
+            ["'mIoU', 'oIoU'"],
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_key_value_and_what_is_allowed(
@@ -125,6 +195,10 @@ def test_a_mistake_is_one_line_with_key_value_and_what_is_allowed(
         ),
         ("runs: {weak: {evaluation: {convention: rela}}}", "runs.weak: dataset.text: 'sentence'"),
         ("runs: {weak: {pseudo_labels: 3}}", "runs.weak: pseudo_labels: "),
+        (
+            "{runs: {weak: null}, evaluation: {rungs: [response]}}",
+            "runs.supervised: evaluation.rungs: ",
+        ),
     ],
 )
 def test_a_mistake_of_a_run_names_the_run(overlay: str, words: str) -> None:
@@ -155,3 +229,29 @@ def test_the_published_conventions_have_the_texts_that_they_measure() -> None:
     for name, text in published.items():
         changed(f"{{evaluation: {{convention: {name}}}, dataset: {{text: {text}}}}}")
     changed("dataset: {text: raw}")  # our own convention takes either
+
+
+def variants(overlay: str) -> dict[str, list[str]]:
+    """Those of the runs of an overlay alone."""
+    config = changed(f"{{runs: {{weak: null, supervised: null, {overlay}}}}}")
+    return variants_of({run: run_config(config, run) for run in config.runs})
+
+
+def test_runs_that_differ_by_their_seed_are_one_variant_whatever_they_are_called() -> None:
+    assert variants("a-0: {}, a-1: {seed: 1}, b-0: {inference: {mirror_masks: false}}") == {
+        "a": ["a-0", "a-1"],
+        "b": ["b-0"],
+    }
+    assert variants("first: {}, second: {seed: 1}") == {"first": ["first", "second"]}
+    # what an overlay says again as the default says it is no difference
+    again = "a-0: {}, a-1: {seed: 1, inference: {mirror_masks: true}}"
+    assert variants(again) == {"a": ["a-0", "a-1"]}
+
+
+def test_names_alone_make_no_variant() -> None:
+    found = variants("a-0: {}, a-1: {seed: 1, inference: {mirror_masks: false}}")
+    assert found == {"a-0": ["a-0"], "a-1": ["a-1"]}
+
+
+def test_a_seed_counts_once() -> None:
+    assert variants("a-0: {}, again-0: {}, a-1: {seed: 1}") == {"a": ["a-0", "a-1"]}

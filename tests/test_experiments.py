@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import Config, load, read_yaml, run_config
+from pipeline.config import Config, load, merge, read_yaml, run_config
+from pipeline.runs import step_settings, variants
 from pipeline.workflow.dvc import planned_jobs
 from tests.repository import ROOT, copy_repository
 
@@ -66,6 +67,29 @@ TRIS_PAPER: dict[str, Any] = {
     "localizer.training.ema": None,
     "pseudo_labels.threshold.threshold": "positive",
     "pseudo_labels.prms.combine": "best",
+    "pseudo_labels.refine": ["prms", "irnet"],
+    "pseudo_labels.irnet.labels.foreground": 0.3,
+    "pseudo_labels.irnet.labels.background": 0.1,
+    "pseudo_labels.irnet.trunk": "resnet50",
+    "pseudo_labels.irnet.resnet50": "IMAGENET1K_V1",
+    "pseudo_labels.irnet.network.edge_width": 32,
+    "pseudo_labels.irnet.network.displacement_widths": [64, 128, 256, 256, 256],
+    "pseudo_labels.irnet.network.fused_width": 256,
+    "pseudo_labels.irnet.network.radius": 10,
+    "pseudo_labels.irnet.training.epochs": 3,
+    "pseudo_labels.irnet.training.batch_size": 32,
+    "pseudo_labels.irnet.training.crop": 512,
+    "pseudo_labels.irnet.training.optimiser": "sgd",
+    "pseudo_labels.irnet.training.learning_rate": 0.1,
+    "pseudo_labels.irnet.training.displacement_scale": 10,
+    "pseudo_labels.irnet.training.weight_decay": 1e-4,
+    "pseudo_labels.irnet.walk.radius": 5,
+    "pseudo_labels.irnet.walk.beta": 10,
+    "pseudo_labels.irnet.walk.exp_times": 8,
+    "pseudo_labels.irnet.instances.weak": 2.5,
+    "pseudo_labels.irnet.instances.background": 0.25,
+    "pseudo_labels.irnet.instances.fragment": 0.01,
+    "pseudo_labels.irnet.instances.keep": "all",
     "pseudo_labels.crf.iterations": 10,
     "pseudo_labels.crf.kernels.gaussian_sxy": 3,
     "pseudo_labels.crf.kernels.gaussian_compat": 3,
@@ -84,9 +108,123 @@ TRIS_PAPER: dict[str, Any] = {
     "evaluation.convention": "tris",
 }
 
+# Overlay -> the keys that its variants set, and their values by variant.
+EHIN_ABLATIONS: dict[str, tuple[list[str], dict[str, tuple[Any, ...]]]] = {
+    "ehin_prompts": (
+        ["ehin.hipm.prompts"],
+        {"prompts1": (1,), "full": (2,), "prompts3": (3,), "prompts4": (4,)},
+    ),
+    "ehin_residual": (
+        ["ehin.hipm.residual", "ehin.hipm.output"],
+        {
+            "full": ("twice", "added"),
+            "once": ("once", "added"),
+            "twice_last": ("twice", "last"),
+            "once_last": ("once", "last"),
+        },
+    ),
+    "ehin_losses": (
+        [f"ehin.loss_weights.{name}" for name in ("foreground", "eclm", "background")],
+        {
+            "fg_bg_cl": (5, 2, 1),
+            "fg_bg": (5, 0, 1),
+            "bg_cl": (0, 2, 1),
+            "fg_cl": (5, 2, 0),
+            "bg": (0, 0, 1),
+            "fg": (5, 0, 0),
+            "cl": (0, 2, 0),
+        },
+    ),
+    "ehin_components": (
+        ["ehin.hipm.prompts", "ehin.hipm.residual", "ehin.loss_weights.eclm"],
+        {
+            "full": (2, "twice", 2),
+            "no_eclm": (2, "twice", 0),
+            "no_hipm": (1, "none", 2),
+            "neither": (1, "none", 0),
+        },
+    ),
+    "ehin_alpha_beta": (
+        ["ehin.hipm.alpha", "ehin.hipm.beta"],
+        {
+            "alpha0.1_beta0.02": (0.1, 0.02),
+            "full": (0.1, 0.05),
+            "alpha0.1_beta0.1": (0.1, 0.1),
+            "alpha0.2_beta0.02": (0.2, 0.02),
+            "alpha0.2_beta0.05": (0.2, 0.05),
+            "alpha0.2_beta0.1": (0.2, 0.1),
+        },
+    ),
+    "ehin_negatives": (
+        ["localizer.training.negatives"],
+        {"negatives1": (1,), "negatives3": (3,), "full": (6,), "negatives9": (9,)},
+    ),
+    "ehin_batch": (
+        ["localizer.training.batch_size"],
+        {"batch6": (6,), "batch12": (12,), "full": (24,), "batch48": (48,)},
+    ),
+    "ehin_eclm": (
+        ["ehin.eclm.level", "ehin.eclm.negatives"],
+        {
+            "full": ("early", "sum_times_k"),
+            "late_eclm": ("late", "sum_times_k"),
+            "early_mean": ("early", "mean"),
+            "late_mean": ("late", "mean"),
+        },
+    ),
+}
+
+
+# What EHIN reports of TRIS (its Table 2): mIoU and PointM of response and segmentor, by overlay.
+TRIS_FIGURES: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
+    "tris_refcoco": ((25.11, 51.92), (31.17, 54.72)),
+    "tris_refcoco_plus": ((22.31, 40.85), (30.90, 53.72)),
+    "tris_refcocog_google": ((26.93, 52.48), (36.00, 58.01)),
+    "tris_referit": ((33.33, 61.70), (44.57, 67.00)),
+}
+TRIS_DATASETS = (*TRIS_FIGURES, "tris_grefcoco", "tris_refcoco_unseen")
+
+# Where EHIN differs from what it shares with TRIS, and what it has of its own.
+EHIN_PAPER: dict[str, Any] = {
+    "localizer.method": "ehin",
+    "localizer.training.batch_size": 24,
+    "localizer.training.negatives": 6,
+    "localizer.training.optimiser": "adam",
+    "localizer.training.learning_rate": 1e-5,
+    "ehin.hipm.prompts": 2,
+    "ehin.hipm.residual": "twice",
+    "ehin.hipm.alpha": 0.1,
+    "ehin.hipm.beta": 0.05,
+    "ehin.eclm.level": "early",
+    "ehin.eclm.negatives": "sum_times_k",
+    "ehin.loss_weights.foreground": 5,
+    "ehin.loss_weights.eclm": 2,
+    "ehin.loss_weights.background": 1,
+    "ehin.loss_weights.contrast": 0,
+    "segmentor.loss": "ce_dice",
+    "segmentor.training.optimiser": "adam",
+    "segmentor.training.batch_size": 24,
+    "segmentor.training.learning_rate": 1e-5,
+}
+NOT_EHIN = {  # TRIS's own, or of its dataset
+    "localizer.positives",
+    "localizer.same_image",
+    "localizer.training.weight_decay",
+    *(key for key in TRIS_PAPER if key.startswith(("dataset.", "localizer.loss_"))),
+}
+
+
+def stack(overlay: str) -> list[str]:
+    """The files that the command in the overlay's header puts over config.yaml, in order."""
+    command = "#   snakemake --cores all --configfile "
+    lines = (ROOT / overlay).read_text().splitlines()
+    found = [line.removeprefix(command).split() for line in lines if line.startswith(command)]
+    assert found, f"{overlay}: its header names no command"
+    return [name for name in found[0] if name.endswith(".yaml")]
+
 
 def merged(overlay: str) -> Config:
-    return load([ROOT / "config.yaml", ROOT / overlay])
+    return load([ROOT / "config.yaml", *(ROOT / name for name in stack(overlay))])
 
 
 def leaves(content: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -104,8 +242,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_overlays_are_found() -> None:
-    names = {"miniature_tiny", "miniature_ehin", "tris_paper"}
-    names |= {"ablations/tris_terms", "ablations/ehin_components"}
+    names = {"miniature_tiny", "miniature_ehin", "tris_paper", "ehin_paper"}
+    names |= {"own_data", *TRIS_DATASETS}
+    names |= {f"ablations/{name}" for name in ("tris_terms", "seeds", "refiners", *EHIN_ABLATIONS)}
     assert {f"experiments/{name}.yaml" for name in names} <= set(OVERLAYS)
 
 
@@ -114,14 +253,16 @@ def test_the_header_tells_command_and_cost(overlay: str) -> None:
     lines = (ROOT / overlay).read_text().splitlines()
     header = [line for line in lines[: next(n for n, line in enumerate(lines) if not line)]]
     assert all(line.startswith("#") for line in header)
-    command = f"#   snakemake --cores all --configfile {overlay}"
-    assert any(line == command or line.startswith(f"{command} ") for line in header)
+    assert stack(overlay)[-1] == overlay
     assert any(line.startswith("# Cost: ") for line in header)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_names_only_what_it_changes(overlay: str) -> None:
-    base = dict(leaves(read_yaml(ROOT / "config.yaml")))
+    below: dict[str, Any] = read_yaml(ROOT / "config.yaml")
+    for name in stack(overlay)[:-1]:
+        below = merge(below, read_yaml(ROOT / name))
+    base = dict(leaves(below))
     same = [key for key, value in leaves(read_yaml(ROOT / overlay)) if base.get(key, "-") == value]
     assert not same
 
@@ -131,19 +272,64 @@ def test_an_overlay_can_be_planned_and_spares_the_default_run(overlay: str, clon
     config, default = merged(overlay), load([ROOT / "config.yaml"])
     if config.dataset.source == "folder":
         (clone / config.dataset.folder).mkdir(parents=True, exist_ok=True)
-    jobs = planned_jobs("--forceall", "--configfile", overlay, root=clone)
+    jobs = planned_jobs("--forceall", "--configfile", *stack(overlay), root=clone)
     stages = {job.stage for job in jobs}
     assert {f"evaluate-{run}" for run in config.runs} | {"report"} <= stages
     assert config.paths.results != default.paths.results
-    assert config.paths.artifacts != default.paths.artifacts or not (
-        config.runs.keys() & default.runs.keys()
-    )
+    if config.paths.artifacts == default.paths.artifacts:
+        # a run of the same name lies in the same folder, so it must be the same run
+        for run in config.runs.keys() & default.runs.keys():
+            ours, theirs = (
+                run_config(config, run).model_dump(),
+                run_config(default, run).model_dump(),
+            )
+            assert all(ours[key] == theirs[key] for key in ours if key not in ("paths", "runs"))
 
 
 def test_tris_is_as_published() -> None:
     config = run_config(merged("experiments/tris_paper.yaml"), "tris_paper")
     values = dict(leaves(config.model_dump()))
     assert {key: values[key] for key in TRIS_PAPER} == TRIS_PAPER
+
+
+def test_ehin_is_as_published() -> None:
+    config = merged("experiments/ehin_paper.yaml")
+    assert list(config.runs) == ["ehin_rn50", "ehin_vit"]
+    values = dict(leaves(run_config(config, "ehin_rn50").model_dump()))
+    shared = {key: value for key, value in TRIS_PAPER.items() if key not in NOT_EHIN}
+    expected = shared | EHIN_PAPER
+    assert {key: values[key] for key in expected} == expected
+    vit = run_config(config, "ehin_vit")
+    assert vit.encoder.model.startswith("ViT") and vit.evaluation.rungs == ["response"]
+    assert config.dataset.name == "refcoco_unc"
+
+
+@pytest.mark.parametrize("name", TRIS_DATASETS)
+def test_tris_on_another_dataset_changes_the_dataset_alone(name: str) -> None:
+    """And what is measured there, by what rules; a path and a run of its own keep it apart."""
+    config = merged(f"experiments/{name}.yaml")
+    assert list(config.runs) == [name]
+    paper = run_config(merged("experiments/tris_paper.yaml"), "tris_paper")
+    allowed = {"paths", "dataset", "runs", "report", "evaluation", "pseudo_labels"}
+    own = run_config(config, name)
+    assert own.model_dump(exclude=allowed) == paper.model_dump(exclude=allowed)
+    assert own.pseudo_labels.model_copy(update={"splits": []}) == paper.pseudo_labels.model_copy(
+        update={"splits": []}
+    )
+    assert own.dataset.source == "folder" and own.dataset.name != paper.dataset.name
+
+
+@pytest.mark.parametrize("name", TRIS_FIGURES)
+def test_the_figures_of_the_paper_stand_in_overlay_and_header(name: str) -> None:
+    response, segmentor = TRIS_FIGURES[name]
+    overlay = f"experiments/{name}.yaml"
+    published = {item.rung: item.figures[name] for item in merged(overlay).report.published}
+    assert published == {
+        rung: dict(zip(("mIoU", "PointM"), figures, strict=True))
+        for rung, figures in (("response", response), ("segmentor", segmentor))
+    }
+    header = (ROOT / overlay).read_text().split("\n\n")[0]
+    assert all(f"{figure:.2f}" in header for figure in (*response, *segmentor))
 
 
 def test_the_ablation_varies_the_terms_alone_over_three_seeds() -> None:
@@ -167,18 +353,61 @@ def test_the_ablation_varies_the_terms_alone_over_three_seeds() -> None:
     assert variants["base"][0][:2] == (default.loss_weights, default.alpha)
 
 
-def test_the_components_of_ehin_are_on_and_off_over_three_seeds() -> None:
-    config = merged("experiments/ablations/ehin_components.yaml")
-    variants: dict[str, dict[int, Any]] = {}
-    for name in config.runs:
-        settings = run_config(config, name)
-        hipm, weights = settings.ehin.hipm, settings.ehin.loss_weights
-        has_hipm = (hipm.prompts, hipm.residual) == (2, "twice")
-        assert has_hipm or (hipm.prompts, hipm.residual) == (1, "none")
-        variants.setdefault(name.partition("-")[0], {})[settings.seed] = (has_hipm, weights.eclm)
-    both, hipm_alone, eclm_alone, neither = (True, 2), (True, 0), (False, 2), (False, 0)
-    expected = {"both": both, "hipm": hipm_alone, "eclm": eclm_alone, "neither": neither}
-    assert variants == {name: dict.fromkeys(range(3), pair) for name, pair in expected.items()}
+@pytest.mark.parametrize("name", EHIN_ABLATIONS)
+def test_an_ablation_of_ehin_varies_what_its_table_varies(name: str) -> None:
+    config = merged(f"experiments/ablations/{name}.yaml")
+    keys, expected = EHIN_ABLATIONS[name]
+    shown: dict[str, tuple[Any, ...]] = {}
+    rest = set()
+    for variant, runs in variants(config).items():
+        settings = [run_config(config, run) for run in runs]
+        assert [one.seed for one in settings] == [0, 1, 2]
+        assert runs == [f"{variant}-{seed}" for seed in range(3)]
+        values = dict(leaves(settings[0].model_dump(exclude={"seed", "runs"})))
+        shown[variant] = tuple(values.pop(key) for key in keys)
+        rest.add(repr(values))
+    assert shown == expected
+    assert len(rest) == 1, "something else varies as well"
+    assert config.evaluation.rungs == ["response"]
+    for published in config.report.published:
+        assert published.table.startswith("EHIN ") and published.rung == "response"
+
+
+def test_the_ablations_of_ehin_share_their_base() -> None:
+    """So that the seeds of the whole method are trained once for all of them."""
+    found = set()
+    for name in EHIN_ABLATIONS:
+        config = merged(f"experiments/ablations/{name}.yaml")
+        if "full-0" in config.runs:
+            found.add(repr(step_settings(config, "full-0", "train_localizer")))
+        contrast = config.ehin.loss_weights.contrast
+        assert contrast == (0 if name == "ehin_losses" else 5)
+    assert len(found) == 1
+
+
+def test_runs_of_one_name_are_one_run() -> None:
+    """Overlays that share their artifacts must not train one another's runs again."""
+    made: dict[tuple[str, str], dict[str, str]] = {}
+    for overlay in OVERLAYS:
+        config = merged(overlay)
+        for run in config.runs:
+            for step in ("train_localizer", "train_segmentor"):
+                settings = repr(step_settings(config, run, step))
+                key = (config.paths.artifacts + config.dataset.name, f"{step} of {run}")
+                made.setdefault(key, {})[settings] = overlay
+    twice = {key: list(found.values()) for key, found in made.items() if len(found) > 1}
+    assert not twice
+
+
+def test_what_is_published_of_ehin_is_the_papers_best_where_it_should_be() -> None:
+    """Each table of one dataset repeats the figures of the whole method."""
+    rows = set()
+    for name in EHIN_ABLATIONS:
+        for table in merged(f"experiments/ablations/{name}.yaml").report.published:
+            if table.table.endswith("RefCOCO+ val"):
+                whole = {"full", "fg_bg_cl", "twice_last"} & table.figures.keys()
+                rows.add(repr([table.figures[one] for one in whole]))
+    assert len(rows) == 1 and "55.63" in rows.pop()
 
 
 def test_ehin_meets_tris_at_equal_steps() -> None:
@@ -193,3 +422,27 @@ def test_ehin_meets_tris_at_equal_steps() -> None:
     default = load([ROOT / "config.yaml"]).localizer
     assert runs["tris-0"].localizer == default
     assert runs["ehin-0"].ehin.loss_weights.contrast == default.loss_weights.contrast
+
+
+def test_the_ladder_of_refiners_varies_the_chain_alone_over_three_seeds() -> None:
+    config = merged("experiments/ablations/refiners.yaml")
+    chains: dict[str, dict[int, tuple[str, ...]]] = {}
+    rest = set()
+    for name in config.runs:
+        settings = run_config(config, name)
+        chains.setdefault(name.rpartition("-")[0], {})[settings.seed] = tuple(
+            settings.pseudo_labels.refine
+        )
+        dump = settings.model_dump(exclude={"seed", "runs"})
+        dump["pseudo_labels"]["refine"] = None
+        if not name.startswith("published"):
+            rest.add(repr(dump))
+    assert len(rest) == 1
+    assert all(list(seeds) == [0, 1, 2] for seeds in chains.values())
+    assert all(len(set(seeds.values())) == 1 for seeds in chains.values())
+    of = {name: list(seeds[0]) for name, seeds in chains.items()}
+    default = load([ROOT / "config.yaml"]).pseudo_labels.refine
+    assert default in of.values() and of["irnet"] == of["published"] == ["prms", "irnet"]
+    assert len({repr(chain) for chain in of.values()}) == len(of) - 1
+    irnet = run_config(config, "published-2").pseudo_labels.irnet
+    assert (irnet.walk.beta, irnet.walk.exp_times, irnet.instances.background) == (10, 8, 0.25)

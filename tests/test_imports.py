@@ -22,7 +22,7 @@ ORDER = (
     ("records", "safety"),
     ("config", "store"),
     ("layout", "runs"),
-    ("losses", "metrics", "layers"),
+    ("losses", "metrics", "layers", "processes"),
     ("boxes",),
     ("encoders",),
     ("datasets", "miniature", "cues", "proposals"),
@@ -30,7 +30,8 @@ ORDER = (
     ("training", "evaluation"),
     ("inference",),
     ("report",),
-    ("steps", "workflow"),
+    ("steps",),
+    ("workflow",),
     ("cli",),
 )
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -283,3 +283,27 @@ def test_soft_iou_compares_one_map_with_many_and_is_differentiable() -> None:
     assert overlap.tolist() == pytest.approx([0.5, 2 / 10])
     overlap[0].backward()
     assert response.grad is not None and (response.grad > 0).all()
+
+
+def test_consistency_by_hand() -> None:
+    student, teacher = torch.tensor([[[[0.0, 2.0]]]]), torch.tensor([[[[1.0, 2.0]]]])
+    p, q = student.sigmoid(), teacher.sigmoid()
+    squared = losses.consistency(student, teacher, kind="mse")
+    torch.testing.assert_close(squared, ((p - q) ** 2).mean())
+    divergence = losses.consistency(student, teacher, kind="kl")
+    expected = (q * (q / p).log() + (1 - q) * ((1 - q) / (1 - p)).log()).mean()
+    torch.testing.assert_close(divergence, expected)
+
+
+@pytest.mark.parametrize("kind", ["mse", "kl"])
+def test_consistency_teaches_the_student_alone(kind: losses.Consistency) -> None:
+    student = torch.tensor([[[[-3.0, 0.5, 200.0, -200.0]]]], requires_grad=True)
+    teacher = torch.tensor([[[[2.0, 0.5, -200.0, -200.0]]]], requires_grad=True)
+    loss = losses.consistency(student, teacher, kind=kind)
+    loss.backward()
+    assert teacher.grad is None and student.grad is not None
+    slopes = student.grad.flatten().tolist()
+    assert loss.isfinite() and slopes[0] < 0  # up, to where the teacher is
+    assert slopes[1] == pytest.approx(0, abs=1e-7) and slopes[3] == pytest.approx(0, abs=1e-7)
+    # of a student that is wrong and sure, only the divergence asks for more
+    assert (slopes[2] > 0.1) == (kind == "kl")

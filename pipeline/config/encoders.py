@@ -11,7 +11,10 @@ from pipeline.config.training import Optimisation
 
 
 class Encoder(Section):
-    """An open_clip model by name and tag, or by the folder of the pipeline's own small CLIP."""
+    """An open_clip model by name and tag, or by the folder of the pipeline's own small CLIP.
+
+    In place of a tag, which open_clip resolves by itself, ``pretrained`` may be a file of weights.
+    """
 
     model: str
     pretrained: str | None

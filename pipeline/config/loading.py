@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.config.schema import Config
 from pipeline.config.section import MisfitError
+from pipeline.config.variants import variants_of
 from pipeline.safety import InputError
 
 
@@ -63,6 +64,7 @@ def check(content: Mapping[str, Any], *, source: str = "config") -> Config:
     if isinstance(content.get("runs"), Mapping):
         content["runs"] = {k: v for k, v in content["runs"].items() if v is not None}
     config = _validate(content, source)
+    settings: dict[str, Config] = {}
     for name, overlay in config.runs.items():
         outside = set(overlay) & RUN_INDEPENDENT
         if outside:
@@ -76,12 +78,29 @@ def check(content: Mapping[str, Any], *, source: str = "config") -> Config:
                 f"{source}: runs.{name}.pseudo_labels.splits: is shared by all runs, as their "
                 "proposals are; set it at the top level"
             )
-        _validate(merge(content, overlay), f"{source}: runs.{name}")
+        settings[name] = _validate(merge(content, overlay), f"{source}: runs.{name}")
+    variants = variants_of(settings)
+    for place, published in enumerate(config.report.published):
+        if unknown := [name for name in published.figures if name not in variants]:
+            raise InputError(
+                f"{source}: report.published.{place}.figures.{unknown[0]}: is no variant of the "
+                f"runs; there are {', '.join(variants)}"
+            )
     return config
 
 
 RUN_INDEPENDENT = frozenset(
-    {"paths", "machine", "dataset", "miniature", "small_clip", "proposals", "report", "runs"}
+    {
+        "paths",
+        "machine",
+        "dataset",
+        "download",
+        "miniature",
+        "small_clip",
+        "proposals",
+        "report",
+        "runs",
+    }
 )
 
 
@@ -124,7 +143,7 @@ def _explain(place: tuple[int | str, ...], items: list[Any]) -> str:
 
 def _is_branch(part: int | str) -> bool:
     """Is this part of a location no key but one of the types that a value may have?"""
-    return isinstance(part, str) and part.startswith(("literal[", "constrained-"))
+    return isinstance(part, str) and part.startswith(("literal[", "constrained-", "[key]"))
 
 
 def _allowed(location: tuple[int | str, ...]) -> list[str]:

@@ -15,7 +15,11 @@ class Paths(Section):
 
 
 class Machine(Section):
-    """What the machine offers; no learned number depends on it but for the order of sums."""
+    """What the machine offers; no learned number depends on it but for the order of sums.
+
+    ``devices`` are processes of a training on each of its ``nodes``, each with a GPU of its own
+    where there are any; they share every batch.
+    """
 
     pretraining_threads: Count
     training_threads: Count
@@ -23,5 +27,6 @@ class Machine(Section):
     accelerator: Literal["auto", "cpu", "gpu"]
     workers: Annotated[int, Field(ge=0)]
     devices: Count
+    nodes: Count
     image_cache_mb: Annotated[int, Field(ge=0)]
     evaluation_batch: Count

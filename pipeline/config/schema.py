@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from pipeline.config.data import Dataset, Miniature
+from pipeline.config.download import Download
 from pipeline.config.encoders import Encoder, SmallClip
 from pipeline.config.localizers import Ehin, Localizer
 from pipeline.config.machine import Machine, Paths
 from pipeline.config.proposals import Superpixels
 from pipeline.config.pseudo_labels import PseudoLabels
-from pipeline.config.section import Count, MisfitError, Name, Section, names_of
+from pipeline.config.report import Evaluation, Report
+from pipeline.config.section import MisfitError, Name, Section, names_of
 from pipeline.config.segmentors import TrisSegmentor
 
 
@@ -28,15 +30,6 @@ class Inference(Section):
 PUBLISHED_TEXT = {"tris": "sentence", "cris": "sentence", "lavt": "raw", "rela": "raw"}
 
 
-class Evaluation(Section):
-    convention: Literal["default", "tris", "lavt", "cris", "rela"]
-    bootstrap: Annotated[int, Field(ge=0)]
-
-
-class Report(Section):
-    gallery: Count
-
-
 class Config(Section):
     """One run's whole configuration. ``runs`` is expanded by :func:`run_configs`."""
 
@@ -44,6 +37,7 @@ class Config(Section):
     paths: Paths
     machine: Machine
     dataset: Dataset
+    download: Download
     miniature: Miniature
     small_clip: SmallClip
     encoder: Encoder
@@ -69,15 +63,44 @@ class Config(Section):
             )
         if self.localizer.method == "ehin":
             self._ehin_can_be_trained()
+        if self.dataset.source == "download" and self.download.dataset is None:
+            raise MisfitError(
+                "download.dataset", None, "a dataset of the table with dataset.source: download"
+            )
         splits, key = self.pseudo_labels.splits, "pseudo_labels.splits"
         if not set(splits) <= set(self.dataset.splits):
             raise MisfitError(key, splits, f"some of dataset's: {names_of(self.dataset.splits)}")
-        learns = self.segmentor.supervision == "pseudo_labels"
+        rungs, labels = self.evaluation.rungs, self.pseudo_labels
+        learns = self.segmentor.supervision == "pseudo_labels" and "segmentor" in rungs
         if learns and self.dataset.train not in splits:
             raise MisfitError(
                 key, splits, f"a list with dataset.train, {self.dataset.train!r}, to learn from"
             )
+        # proposals are made for these splits, and IRNet learns from the training split alone
+        chosen = "irnet" in labels.refine and "proposal_snap" in labels.before_irnet
+        if chosen and self.dataset.train not in splits:
+            raise MisfitError(
+                key,
+                splits,
+                f"a list with dataset.train, {self.dataset.train!r}, with proposal_snap before "
+                "irnet",
+            )
+        self._rungs_can_be_measured()
         return self
+
+    def _rungs_can_be_measured(self) -> None:
+        rungs, key = self.evaluation.rungs, "evaluation.rungs"
+        if self.segmentor.supervision == "masks" and "segmentor" not in rungs:
+            raise MisfitError(
+                key, rungs, "one that names segmentor, with segmentor.supervision: masks"
+            )
+        if rungs == ["pseudo_label"] and self.dataset.headline not in self.pseudo_labels.splits:
+            raise MisfitError(
+                key,
+                rungs,
+                f"a list with another rung, or pseudo_labels.splits one with dataset.headline, "
+                f"{self.dataset.headline!r}",
+            )
 
     def _ehin_can_be_trained(self) -> None:
         shared, terms = self.localizer, self.ehin.negative_terms

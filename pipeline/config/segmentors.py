@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from pipeline.config.section import Count, NonNegative, Section
+from pipeline.config.section import (
+    Count,
+    MisfitError,
+    NonNegative,
+    Positive,
+    Section,
+    Share,
+)
 from pipeline.config.training import Training
 
 
@@ -15,11 +22,20 @@ class SegmentorLossWeights(Section):
     deep_supervision: NonNegative
 
 
+class Consistency(Section):
+    """Stage-2 also agrees with the average of its own weights, ``training.ema`` (EHIN)."""
+
+    loss: Literal["none", "mse", "kl"]
+    weight: Positive
+    start: Share
+
+
 class TrisSegmentor(Section):
     """TRIS Stage-2; ``supervision: masks`` is the fully supervised reference."""
 
     method: Literal["tris"]
     supervision: Literal["pseudo_labels", "masks"]
+    no_target: Literal["learn", "ignore"]
     levels: Annotated[list[int], Field(min_length=1)]
     hidden: Count
     widths: Annotated[list[Count], Field(min_length=1)]
@@ -28,4 +44,13 @@ class TrisSegmentor(Section):
     loss: Literal["bce", "ce_dice"]
     loss_stride: Annotated[int, Field(ge=1, le=8)]
     loss_weights: SegmentorLossWeights
+    consistency: Consistency
     training: Training
+
+    @model_validator(mode="after")
+    def _has_a_teacher(self) -> TrisSegmentor:
+        if self.consistency.loss != "none" and self.training.ema is None:
+            raise MisfitError(
+                "training.ema", None, f"a decay with consistency.loss: {self.consistency.loss}"
+            )
+        return self

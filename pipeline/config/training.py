@@ -14,7 +14,6 @@ class Optimisation(Section):
 
     optimiser: Literal["adamw", "adam", "sgd"]
     learning_rate: Positive
-    encoder_scale: NonNegative
     weight_decay: NonNegative
     decayed: Literal["all", "matrices"]
     momentum: Share
@@ -33,8 +32,11 @@ class Training(Optimisation):
 
     ``batch_size`` counts expressions, or with ``sampling: images`` images. ``texts_per_image`` is
     read with ``sampling: images`` alone, ``photometric_strength`` where ``augment`` holds it.
+    ``held_out`` images of the training split are not trained on but judge the epochs; ``result:
+    best`` ends with the weights of the best epoch.
     """
 
+    encoder_scale: NonNegative
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
     texts_per_image: Count
@@ -43,6 +45,8 @@ class Training(Optimisation):
     augment: list[Literal["photometric", "flip"]]
     photometric_strength: Share
     negatives: Annotated[int, Field(ge=0)]
+    held_out: Annotated[int, Field(ge=0)]
+    result: Literal["last", "best"]
 
     @model_validator(mode="after")
     def _referents_can_be_kept_apart(self) -> Training:

@@ -24,7 +24,8 @@ def build_encoder(
 
     Args:
         model: a model of open_clip's list, or a folder that `OpenClipEncoder.save` wrote.
-        pretrained: open_clip's tag of weights; None for random ones (ignored for a folder).
+        pretrained: open_clip's tag of weights, or a file of them; None for random ones (ignored
+            for a folder).
         output_stride: see `OpenClipEncoder`; None for the tower's own (of a folder: as trained).
         context: tokens a text, start and end included.
         normalise: `clip` or `imagenet`.

@@ -43,6 +43,8 @@ NORMALISATIONS: dict[str, tuple[Rgb, Rgb]] = {
     "imagenet": (constants.IMAGENET_MEAN, constants.IMAGENET_STD),
 }
 
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+
 # Other keys of open_clip's configuration choose other towers, some of which are fetched from the
 # network, or poolings that the functions of this room do not compute.
 VISION_KEYS = {"layers", "width", "head_width", "mlp_ratio", "patch_size", "image_size"}
@@ -231,7 +233,7 @@ def new_clip(architecture: Mapping[str, Any], seed: int) -> open_clip.CLIP:
 def load_published(
     model: str, pretrained: str | None, seed: int
 ) -> tuple[open_clip.CLIP, dict[str, Any]]:
-    """A model of open_clip's list with published weights, or with random ones.
+    """A model of open_clip's list with published weights, those of a file, or random ones.
 
     Raises:
         InputError: unknown name or tag, or the weights are neither cached nor reachable.
@@ -243,6 +245,8 @@ def load_published(
             "model; `python -c 'import open_clip; print(open_clip.list_models())'` lists those"
         )
     _check_architecture(architecture, model)
+    if pretrained is not None and Path(pretrained).suffix in WEIGHTS_SUFFIXES:
+        return _with_weights(new_clip(architecture, seed), Path(pretrained), model), architecture
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -253,6 +257,16 @@ def load_published(
             "check the tag, and the connection or the cache of Hugging Face"
         ) from error
     return clip, architecture
+
+
+def _with_weights(clip: open_clip.CLIP, path: Path, model: str) -> open_clip.CLIP:
+    """`clip` with the weights of a file, which must be those of its kind, as 32-bit numbers."""
+    try:
+        clip.load_state_dict(load_weights(path), strict=True)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"{path}: no weights of {model} ({reason:.200})") from None
+    return clip
 
 
 def load_local(folder: Path) -> tuple[open_clip.CLIP, Vocabulary, dict[str, Any]]:

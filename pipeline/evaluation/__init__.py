@@ -7,13 +7,14 @@ from pipeline.evaluation.ladder import (
     evaluate_rung,
     from_masks,
     from_responses,
+    known_only,
     ladder_figures,
     ladder_rows,
 )
 from pipeline.evaluation.readout import binarise_logits, binarise_maps, read_responses
 from pipeline.evaluation.scoring import ImagePredictions
 from pipeline.evaluation.styles import STYLES, style_of
-from pipeline.evaluation.truth import GroundTruth
+from pipeline.evaluation.truth import GroundTruth, annotated
 
 __all__ = [
     "CONVENTIONS",
@@ -22,6 +23,7 @@ __all__ = [
     "GroundTruth",
     "ImagePredictions",
     "RungResult",
+    "annotated",
     "binarise_logits",
     "binarise_maps",
     "convention",
@@ -29,6 +31,7 @@ __all__ = [
     "evaluate_rung",
     "from_masks",
     "from_responses",
+    "known_only",
     "ladder_figures",
     "ladder_rows",
     "read_responses",

@@ -28,7 +28,6 @@ from pipeline.metrics import (
     points_in_boxes,
     points_in_masks,
 )
-from pipeline.safety import InputError
 
 BASELINES: tuple[str, ...] = (
     "random_point",
@@ -44,21 +43,15 @@ def baseline_records(
 ) -> dict[str, Records]:
     """The records of every baseline for the expressions of one image.
 
-    InputError: the image's objects are not given, or it has none.
+    Where no object is annotated, those of an object have no value (NaN).
     """
-    if truth.objects is None or not len(truth.objects):
-        raise InputError(
-            f"objects: none for {image[0]} {image[1]} image {image[2]}; the baselines need the "
-            "table of all annotated objects"
-        )
     ids = np.array(list(truth.expressions), dtype=np.int64).reshape(-1, 2)
     places = truth.places(ids[:, 0])
     blank = blank_records(image, ids[:, 0], ids[:, 1], truth)
     records = {name: dict(blank) for name in BASELINES}
     targeted = blank["truth_area"] > 0
     random_point, hit = _random_point(truth)
-    inside, iou = _objects_against(truth.masks, truth.objects, convention)
-    largest = int(areas(truth.objects).argmax())
+    random_object, largest_object = _object_guesses(truth, convention)
     whole = np.ones((1, *truth.size), dtype=np.bool_)
     height, width = truth.size
     centre = np.tile([width // 2, height // 2], (len(truth.masks), 1))
@@ -68,8 +61,8 @@ def baseline_records(
             "point": points_in_masks(centre, truth.masks).astype(np.float64),
             "hit": points_in_boxes(centre, truth.boxes).astype(np.float64),
         },
-        "random_object": {"point": inside.mean(axis=1), "iou": iou.mean(axis=1)},
-        "largest_object": {"point": inside[:, largest], "iou": iou[:, largest]},
+        "random_object": random_object,
+        "largest_object": largest_object,
         "whole_image": {"iou": _objects_against(truth.masks, whole, convention)[1][:, 0]},
     }
     for name, measures in found.items():
@@ -89,6 +82,21 @@ def _random_point(truth: ImageTruth) -> tuple[Floats, Floats]:
     rows = (np.minimum(y2, height - 1) - np.maximum(y1, 0) + 1).clip(0)
     pixels = height * width
     return areas(truth.masks) / pixels, columns * rows / pixels
+
+
+def _object_guesses(
+    truth: ImageTruth, convention: Convention
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Point and IoU (R,) of an object drawn at random, and of the largest."""
+    if truth.objects is None or not len(truth.objects):
+        nothing = np.full(len(truth.masks), np.nan)
+        return {"point": nothing, "iou": nothing}, {"point": nothing, "iou": nothing}
+    inside, iou = _objects_against(truth.masks, truth.objects, convention)
+    largest = int(areas(truth.objects).argmax())
+    return (
+        {"point": inside.mean(axis=1), "iou": iou.mean(axis=1)},
+        {"point": inside[:, largest], "iou": iou[:, largest]},
+    )
 
 
 def _objects_against(

@@ -71,11 +71,16 @@ def evaluate_rung(
 def evaluate_baselines(
     truth: GroundTruth, convention: Convention, rng: np.random.Generator, *, resamples: int
 ) -> list[RungResult]:
-    """The baselines as rungs, on the same expressions: mIoU, PointM, PointIt where they apply."""
+    """The baselines as rungs, on the same expressions: mIoU, PointM, PointIt where they apply.
+
+    Those that need objects are left out where none is annotated.
+    """
     parts = [baseline_records(key, truth.image(key), convention) for key in truth.images()]
     results = []
     for name in BASELINES:
         records = gather(part[name] for part in parts)
+        if np.isnan(records["iou"]).all() and np.isnan(records["point"]).all():
+            continue
         figures = summarise(
             records, convention=convention, rng=rng, resamples=resamples, only=BASELINE_METRICS
         )
@@ -94,6 +99,26 @@ def _require_all(rung: str, records: Records, truth: GroundTruth) -> None:
         f"{rung}: {len(missing)} of {len(truth)} expressions have no prediction (the first: "
         f"{first}); run the step that makes them again"
     )
+
+
+def known_only(
+    predictions: Iterable[ImagePredictions], truth: GroundTruth
+) -> Iterator[ImagePredictions]:
+    """The predictions about expressions that ``truth`` holds, where it does not hold all."""
+    known = set(truth)
+    for part in predictions:
+        dataset, split, _ = part.image
+        pairs = zip(part.ref_ids.tolist(), part.sent_ids.tolist(), strict=True)
+        keep = np.array([(dataset, split, *pair) in known for pair in pairs], dtype=np.bool_)
+        if keep.any():
+            yield ImagePredictions(
+                image=part.image,
+                ref_ids=part.ref_ids[keep],
+                sent_ids=part.sent_ids[keep],
+                masks=None if part.masks is None else part.masks[keep],
+                peaks=None if part.peaks is None else part.peaks[keep],
+                said_none=None if part.said_none is None else part.said_none[keep],
+            )
 
 
 # -- streams from the standard tables --------------------------------------------------------------
@@ -173,6 +198,10 @@ def ladder_rows(results: Iterable[RungResult]) -> dict[str, Column]:
     """One row an expression and rung, in the order of the images, as columns for a table."""
     results = list(results)
     names = (*KEYS, *MEASURES, *WORDS)
+    if not results:
+        kinds = dict.fromkeys(("image_id", "ref_id", "sent_id"), "i8")
+        kinds |= dict.fromkeys(MEASURES, "f8")
+        return {name: np.array([], dtype=kinds.get(name, "U")) for name in (*names, "rung")}
     columns = {n: np.concatenate([result.records[n] for result in results]) for n in names}
     columns["rung"] = np.repeat(
         [result.rung for result in results], [len(result.records["iou"]) for result in results]

@@ -9,7 +9,8 @@ image_id, ref_id, sent_id. Measures, float64, NaN where one does not apply:
 - said_none: 1 where the prediction says that nothing is meant
 - digest: a CRC-32 of mask and peak, by which duplicates are told from contradictions
 
-and three words: style, size (of the object), failure (``unknown`` without objects or mask).
+and three words: style, size (of the object, ``none`` without a target), failure (``unknown``
+without objects or mask).
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def blank_records(image: ImageKey, ref_ids: Ints, sent_ids: Ints, truth: ImageTr
     records["share"] = records["truth_area"] / (truth.size[0] * truth.size[1])
     records["digest"] = np.zeros(count, dtype=np.int64)
     records["style"] = np.array([style_of(truth.expressions[pair]) for pair in pairs])
-    records["size"] = size_of(records["share"])
+    records["size"] = np.where(records["truth_area"] > 0, size_of(records["share"]), "none")
     records["failure"] = np.full(count, "unknown")
     return records
 

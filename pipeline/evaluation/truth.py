@@ -6,7 +6,7 @@ of pixels. An expression whose referent has an empty mask has no target (gRefCOC
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,16 @@ class ImageTruth:
         """The position among this image's referents of each id."""
         order = np.argsort(self.ref_ids)
         return order[np.searchsorted(self.ref_ids, ref_ids, sorter=order)]
+
+
+def annotated(expressions: pa.Table, truth: pa.Table) -> tuple[pa.Table, dict[str, int]]:
+    """The expressions whose referent has a row of truth, and how many of each split have none."""
+    names = ("dataset", "split", "ref_id")
+    known = set(_rows(truth, names))
+    keep = [row in known for row in _rows(expressions, names)]
+    splits = expressions.column("split").to_pylist()
+    lacking = Counter(split for split, kept in zip(splits, keep, strict=True) if not kept)
+    return expressions.filter(keep), dict(sorted(lacking.items()))
 
 
 class GroundTruth:

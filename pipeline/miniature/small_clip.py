@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline import processes
 from pipeline.encoders import Encoder
 from pipeline.miniature import phrases
 from pipeline.miniature.scenes import ATTRIBUTES, VALUES
@@ -221,15 +222,21 @@ class SmallClipPretraining(nn.Module):
         self.register_buffer("word_weights", word_weights, persistent=False)
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits (B, B), pictures by captions, and the losses `contrastive` and `words`."""
+        """Logits (B, B), pictures by captions, and the losses `contrastive` and `words`.
+
+        All are of the batch of all processes.
+        """
         embedded = self.encoder.embed_images(batch.images).float()
-        images = functional.normalize(embedded, dim=-1)
-        texts = functional.normalize(self.encoder.sentence(batch.tokens).float(), dim=-1)
+        images = processes.gathered(functional.normalize(embedded, dim=-1))
+        texts = processes.gathered(
+            functional.normalize(self.encoder.sentence(batch.tokens).float(), dim=-1)
+        )
         scale = self.logit_scale.float().clamp(max=MAX_LOGIT_SCALE).exp()
         with torch.autocast(images.device.type, enabled=False):
             logits = scale * images @ texts.t()
             named = self.namer(embedded)
-        positive = (batch.text_ids[:, None] == batch.text_ids).float()
+        text_ids = processes.gathered(batch.text_ids)
+        positive = (text_ids[:, None] == text_ids).float()
         target = positive / positive.sum(dim=1, keepdim=True)
         contrastive = functional.cross_entropy(logits, target) + functional.cross_entropy(
             logits.t(), target
@@ -238,6 +245,7 @@ class SmallClipPretraining(nn.Module):
         words = functional.cross_entropy(
             named, said / said.sum(dim=1, keepdim=True).clamp(min=1e-6)
         )
+        words = processes.batch_mean(words, len(named))
         return logits, {"contrastive": contrastive / 2, "words": words}
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline import losses
+from pipeline import losses, processes
 from pipeline.encoders.face import Encoder
 from pipeline.layers import coordinate_grid, to_map, trim_words
 from pipeline.records import Batch
@@ -90,8 +90,9 @@ class TrisSegmentor(nn.Module):
         """One mask an expression; its image is encoded once for all its expressions.
 
         Returns: logits (B, 1, H, W) float32 at the size of `batch.masks` over `loss_stride`, and
-        the unweighted losses: `segmentation` of those logits, and `deep_supervision`, the sum over
-        the coarser scales, each against the mask averaged to its size.
+        the unweighted losses, of the batch of all processes: `segmentation` of those logits, and
+        `deep_supervision`, the sum over the coarser scales, each against the mask averaged to its
+        size.
 
         Raises: ValueError if the batch has no masks.
         """
@@ -153,4 +154,6 @@ class TrisSegmentor(nn.Module):
 
     def _loss(self, logits: Tensor, mask: Tensor) -> Tensor:
         loss = losses.mask_cross_entropy(logits, mask)
-        return loss if self.loss == "bce" else loss + losses.dice(logits, mask)
+        if self.loss == "ce_dice":
+            loss = loss + losses.dice(logits, mask)
+        return processes.batch_mean(loss, len(logits))

@@ -8,8 +8,17 @@ from pathlib import Path
 
 from pipeline.config import Config, run_config
 from pipeline.layout import Layout
-from pipeline.runs import is_supervised, owner
+from pipeline.runs import (
+    has_ablation,
+    has_irnet,
+    is_refined,
+    is_segmented,
+    is_supervised,
+    owner,
+)
 from pipeline.safety import InputError
+from pipeline.steps import downloads
+from pipeline.steps.examine import examine
 from pipeline.store import read_manifest
 
 
@@ -32,13 +41,25 @@ class State:
 
 
 def run(config: Config) -> None:
-    """Print a table; a configuration that is not valid has ended before, with its mistakes."""
+    """Print a table; a configuration that is not valid has ended before, with its mistakes.
+
+    InputError, after the table, lists what is wrong with a dataset of your own, line by line.
+    """
     dataset = config.dataset
     print(f"configuration  valid; runs: {', '.join(config.runs)}; seed {config.seed}")
     print(
         f"dataset        {dataset.name}: trains on {dataset.train}, is measured on "
         f"{', '.join(dataset.evaluate)}; headline {dataset.headline}"
     )
+    for line in downloads.lines(config, human=human):
+        print(line)
+    mistakes: InputError | None = None
+    try:
+        for line in examine(config):
+            print(line)
+    except InputError as error:
+        mistakes = error
+        print("own data       has mistakes, see below")
     states = [(artifact, look(artifact)) for artifact in artifacts(config)]
     width = max(len(str(artifact.path)) for artifact, _ in states)
     print(f"\n{'state':7}  {'size':>8}  {'file':{width}}  what it is")
@@ -53,6 +74,8 @@ def run(config: Config) -> None:
         if there < len(states)
         else f"\nall {there} there, {total} in all"
     )
+    if mistakes is not None:
+        raise mistakes
 
 
 def artifacts(config: Config) -> Iterator[Artifact]:
@@ -72,41 +95,61 @@ def artifacts(config: Config) -> Iterator[Artifact]:
     yield Artifact(layout.table("truth"), "masks, for evaluation and the reference", "truth")
     yield Artifact(layout.table("objects"), "all annotated objects, for evaluation", "objects")
     weak = [name for name, settings in runs.items() if not is_supervised(settings)]
-    if any("proposal_snap" in runs[name].pseudo_labels.refine for name in weak):
+    refined = [name for name, settings in runs.items() if is_refined(settings)]
+    if any("proposal_snap" in runs[name].pseudo_labels.refine for name in refined):
         for path in layout.all_proposals:
             yield Artifact(path, "mask proposals for refinement", "proposals")
-    for stage in ("localizer", "segmentor"):
-        yield from _networks(config, layout, stage, weak if stage == "localizer" else list(runs))
+    yield from _localizers(config, layout, weak, refined)
+    segmented = [name for name, settings in runs.items() if is_segmented(settings)]
+    yield from _segmentors(config, layout, segmented)
     for name in runs:
         yield Artifact(layout.run_metrics(name), f"figures of {name}")
         yield Artifact(layout.run_expressions(name), f"every expression of {name}", "evaluated")
     yield Artifact(layout.metrics, "for `dvc metrics show`")
+    if has_ablation(config):
+        yield Artifact(layout.ablation, "variants over their seeds")
     yield Artifact(layout.report, "the page to read")
     yield Artifact(layout.figures, "its figures")
 
 
-def _networks(config: Config, layout: Layout, stage: str, names: list[str]) -> Iterator[Artifact]:
-    """What a stage trains and what its network then writes; shared artifacts come once."""
-
-    def owners(step: str) -> dict[str, str]:
-        found: dict[str, list[str]] = {}
-        for name in names:
-            found.setdefault(owner(config, name, step), []).append(name)
-        return {first: ", ".join(users) for first, users in found.items()}
-
-    for first, users in owners(f"train_{stage}").items():
-        weights = layout.localizer(first) if stage == "localizer" else layout.segmentor(first)
-        yield Artifact(weights, f"{stage} of {users}")
-        yield Artifact(layout.curves(first, stage), f"its training curves ({users})")
-    if stage == "segmentor":
-        for first, users in owners("segment").items():
-            yield Artifact(layout.predictions(first), f"masks of {users}", "predictions")
-        return
-    for first, users in owners("respond").items():
+def _localizers(
+    config: Config, layout: Layout, names: list[str], refined: list[str]
+) -> Iterator[Artifact]:
+    """What Stage-1 makes, and the pseudo-labels of it; shared artifacts come once."""
+    for first, users in _owners(config, names, "train_localizer"):
+        yield Artifact(layout.localizer(first), f"localizer of {users}")
+        yield Artifact(layout.curves(first, "localizer"), f"its training curves ({users})")
+    for first, users in _owners(config, names, "respond"):
         yield Artifact(layout.responses(first), f"response maps of {users}", "responses")
-    for first, users in owners("refine").items():
+    yield from _irnets(config, layout, [n for n in refined if has_irnet(run_config(config, n))])
+    for first, users in _owners(config, refined, "refine"):
         for path in layout.all_pseudo_labels(first):
             yield Artifact(path, f"pseudo-labels of {users}", "pseudo_labels")
+
+
+def _irnets(config: Config, layout: Layout, names: list[str]) -> Iterator[Artifact]:
+    for first, users in _owners(config, names, "label_irnet"):
+        for path in layout.all_irnet_labels(first):
+            yield Artifact(path, f"what IRNet learns from ({users})", "irnet_labels")
+    for first, users in _owners(config, names, "train_irnet"):
+        yield Artifact(layout.irnet(first), f"IRNet's edges and displacements of {users}")
+        yield Artifact(layout.curves(first, "irnet"), f"its training curves ({users})")
+
+
+def _segmentors(config: Config, layout: Layout, names: list[str]) -> Iterator[Artifact]:
+    for first, users in _owners(config, names, "train_segmentor"):
+        yield Artifact(layout.segmentor(first), f"segmentor of {users}")
+        yield Artifact(layout.curves(first, "segmentor"), f"its training curves ({users})")
+    for first, users in _owners(config, names, "segment"):
+        yield Artifact(layout.predictions(first), f"masks of {users}", "predictions")
+
+
+def _owners(config: Config, names: list[str], step: str) -> list[tuple[str, str]]:
+    """Each run that makes the artifact of a step, and the names of all that use it."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(owner(config, name, step), []).append(name)
+    return [(first, ", ".join(users)) for first, users in found.items()]
 
 
 def look(artifact: Artifact) -> State:

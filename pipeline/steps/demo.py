@@ -17,7 +17,7 @@ from pipeline.records import Expression
 from pipeline.report import overlay
 from pipeline.report.gallery import picture_grid
 from pipeline.report.views import View
-from pipeline.runs import is_supervised
+from pipeline.runs import is_segmented, is_supervised
 from pipeline.safety import InputError
 from pipeline.steps.inputs import by_image, expressions_of, images_of, pictures_of
 from pipeline.steps.predict import checked_request, chosen_run, load_viewer
@@ -40,9 +40,9 @@ def run(
     """Write one PNG with a row an expression: the picture, Stage-1's response, the prediction.
 
     Without ``image``, a few images of the headline split with sentences of theirs, always the same
-    for a seed. A supervised run has no response. The picture is called after the run, in the folder
-    ``output`` or else in ``demo`` among the results. :class:`InputError` as for ``ris predict``,
-    and if the dataset's tables are missing.
+    for a seed. A supervised run has no response, and a run without Stage-2 no prediction. The
+    picture is called after the run, in the folder ``output`` or else in ``demo`` among the results.
+    :class:`InputError` as for ``ris predict``, and if the dataset's tables are missing.
     """
     name = chosen_run(config, run)
     items = held_out(config) if image is None else [checked_request(image, expressions)]
@@ -84,20 +84,23 @@ def look(config: Config, run: str, items: Sequence[Item]) -> list[tuple[View, st
     settings = run_config(config, run)
     rule = convention(settings.evaluation.convention)
     total, size = len(items), settings.encoder.image_size
-    segmentor = load_viewer(config, run, stage="segmentor")
     responses: Iterable[NDArray[np.float32] | None] = [None] * total
     if not is_supervised(settings):
         localizer = load_viewer(config, run, stage="localizer")
         responses = list(localizer.respond(items, total=total, title=f"respond {run}"))
+    logits: Iterable[NDArray[np.float32] | None] = [None] * total
+    if is_segmented(settings):
+        segmentor = load_viewer(config, run, stage="segmentor")
+        logits = segmentor.segment(items, total=total, title=f"segment {run}")
     found = []
-    logits = segmentor.segment(items, total=total, title=f"segment {run}")
     for (picture, texts), raw, scores in zip(items, responses, logits, strict=True):
         heats: Sequence[NDArray[np.float32] | None] = [None] * len(texts)
         if raw is not None:
             shape = (picture.shape[0], picture.shape[1])
             heats = list(read_responses(raw, size=shape, input_size=(size, size), convention=rule))
-        for text, heat, one in zip(texts, heats, scores, strict=True):
-            mask = binarise_logits(one, rule.binarise)
+        known: Sequence[NDArray[np.float32] | None] = [None] * len(texts)
+        for text, heat, one in zip(texts, heats, known if scores is None else scores, strict=True):
+            mask = None if one is None else binarise_logits(one, rule.binarise)
             view = View(
                 text=text,
                 picture=picture,
@@ -106,11 +109,17 @@ def look(config: Config, run: str, items: Sequence[Item]) -> list[tuple[View, st
                 heat_peak=None if heat is None or not heat.any() else _peak(heat),
                 pseudo_label=None,
                 prediction=mask,
-                prediction_peak=_peak(one),
+                prediction_peak=None if one is None else _peak(one),
             )
-            score = f"score {100 * confidence(one, mask):.0f}" if mask.any() else "nothing found"
-            found.append((view, score))
+            found.append((view, _score(one, mask)))
     return found
+
+
+def _score(logits: NDArray[np.float32] | None, mask: NDArray[np.bool_] | None) -> str:
+    """What to say below a prediction; nothing where there is none."""
+    if logits is None or mask is None:
+        return ""
+    return f"score {100 * confidence(logits, mask):.0f}" if mask.any() else "nothing found"
 
 
 def _peak(values: NDArray[np.float32]) -> tuple[float, float]:

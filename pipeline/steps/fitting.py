@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
 from pipeline import config as schema
+from pipeline.datasets import no_target_split
 from pipeline.encoders import Encoder
 from pipeline.inference import device_of
 from pipeline.layout import Layout
+from pipeline.losses import Consistency
 from pipeline.runs import step_settings
+from pipeline.safety import InputError
 from pipeline.steps.inputs import expressions_of, images_of, pictures_of
 from pipeline.store import digest_file, digest_of
 from pipeline.training.batches import BatchSource, ExpressionBatches
@@ -20,14 +23,15 @@ from pipeline.training.loop import fit
 from pipeline.training.masks import MaskTable
 from pipeline.training.optimisation import Optimisation
 from pipeline.training.precision import Precision, resolve_precision
+from pipeline.training.seeds import HELD_OUT, generator_of
 
 
-def optimisation_of(section: schema.Optimisation, *, encoder: bool) -> Optimisation:
-    """The loop's settings; ``encoder``: whether a pretrained encoder learns at its own rate."""
+def optimisation_of(section: schema.Optimisation, *, scales: Mapping[str, float]) -> Optimisation:
+    """The loop's settings; ``scales``: of the parts of the network that learn at their own rate."""
     return Optimisation(
         optimiser=section.optimiser,
         learning_rate=section.learning_rate,
-        scales={"encoder.": section.encoder_scale} if encoder else {},
+        scales=scales,
         weight_decay=section.weight_decay,
         decayed=section.decayed,
         momentum=section.momentum,
@@ -58,12 +62,41 @@ def expression_batches(
     encoder: Encoder,
     masks: MaskTable | None,
 ) -> ExpressionBatches:
-    """Batches of the training split; with no ``masks`` none can be read."""
+    """Batches of the training split without what is held out; with no ``masks`` none is read."""
+    return _batches(config, section, encoder, masks, held_out=False)
+
+
+def held_out_batches(
+    config: schema.Config,
+    section: schema.Training,
+    *,
+    encoder: Encoder,
+    masks: MaskTable | None,
+) -> ExpressionBatches | None:
+    """Batches of the images held out, as they are; None if there are none."""
+    if not section.held_out:
+        return None
+    section = section.model_copy(update={"augment": []})
+    return _batches(config, section, encoder, masks, held_out=True)
+
+
+def _batches(
+    config: schema.Config,
+    section: schema.Training,
+    encoder: Encoder,
+    masks: MaskTable | None,
+    *,
+    held_out: bool,
+) -> ExpressionBatches:
     train = [config.dataset.train]
+    if masks is not None and config.segmentor.no_target == "learn":
+        train.append(no_target_split(config.dataset.train))
     size = config.encoder.image_size
+    images = images_of(config, train)
+    apart = _held_out(sorted(images), section.held_out, config.seed)
     return ExpressionBatches(
-        expressions_of(config, train),
-        images_of(config, train).values(),
+        [e for e in expressions_of(config, train) if (e.image_id in apart) == held_out],
+        images.values(),
         read_image=pictures_of(config).load,
         encoder=encoder,
         size=(size, size),
@@ -81,6 +114,16 @@ def expression_batches(
     )
 
 
+def _held_out(image_ids: list[int], wanted: int, seed: int) -> set[int]:
+    """Which images are held out: at random, and the same for every network of a seed."""
+    if wanted >= len(image_ids):
+        raise InputError(
+            f"training.held_out: {wanted} of the {len(image_ids)} training images; hold out fewer"
+        )
+    chosen = generator_of(HELD_OUT, seed).permutation(image_ids)[:wanted]
+    return set(chosen.tolist())
+
+
 def train(
     config: schema.Config,
     network: nn.Module,
@@ -95,10 +138,14 @@ def train(
     inputs: Mapping[str, Path],
     output: Path,
     curves: Path,
-    encoder: bool,
+    scales: Mapping[str, float],
     threads: int,
+    consistency: Consistency | None = None,
+    held_out: BatchSource | None = None,
+    result: Literal["last", "best"] = "last",
+    finish: Callable[[], None] | None = None,
 ) -> None:
-    """Train, resuming an interrupted run of the same settings and inputs."""
+    """Train, resuming an interrupted run of the same settings and inputs; see `fit`."""
     layout = Layout.of(config)
     settings: dict[str, Any] = step_settings(config, run if run in config.runs else None, stage)
     key = digest_of(
@@ -110,13 +157,15 @@ def train(
         title=f"{stage} {run}".strip(),
         loss_weights=loss_weights,
         loss_starts=loss_starts,
-        optimisation=optimisation_of(section, encoder=encoder),
+        optimisation=optimisation_of(section, scales=scales),
         epochs=epochs,
         ema=section.ema,
+        consistency=consistency,
         precision=section.precision,
         channels_last=True,
         accelerator=config.machine.accelerator,
         devices=config.machine.devices,
+        nodes=config.machine.nodes,
         threads=threads,
         seed=config.seed,
         run_key=key,
@@ -125,4 +174,7 @@ def train(
         curve_steps=section.curve_steps,
         output=output,
         curves=curves,
+        held_out=held_out,
+        result=result,
+        finish=finish,
     )

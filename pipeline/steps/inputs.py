@@ -26,7 +26,9 @@ def encoder_of(section: schema.Encoder, *, seed: int) -> Encoder:
 
 
 def files_of(section: schema.Encoder, *, name: str) -> dict[str, Path]:
-    """Weights, architecture and vocabulary of an encoder in a folder; none of a published one."""
+    """The files of an encoder: those in its folder, or its weights; none of open_clip's own."""
+    if section.pretrained is not None and Path(section.pretrained).is_file():
+        return {f"{name} weights": Path(section.pretrained)}
     folder = Path(section.model)
     if not folder.is_dir():
         return {}
@@ -37,8 +39,15 @@ def files_of(section: schema.Encoder, *, name: str) -> dict[str, Path]:
 
 
 def pictures_of(config: schema.Config) -> ImageFolder:
-    """The dataset's pictures, with the configured cache."""
-    return ImageFolder(image_folder(config.dataset.folder), cache_mb=config.machine.image_cache_mb)
+    """The dataset's pictures, with the configured cache.
+
+    Published masks are defined on the stored pixels; your own pictures are seen as they are shown.
+    """
+    return ImageFolder(
+        image_folder(config.dataset.folder),
+        cache_mb=config.machine.image_cache_mb,
+        upright=config.dataset.reader == "csv",
+    )
 
 
 def expressions_of(config: schema.Config, splits: Iterable[str]) -> list[Expression]:

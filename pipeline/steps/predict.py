@@ -14,7 +14,7 @@ from pipeline.evaluation import binarise_logits, convention
 from pipeline.inference import Item, Viewer, device_of
 from pipeline.layout import Layout
 from pipeline.report import overlay
-from pipeline.runs import owner
+from pipeline.runs import is_segmented, owner
 from pipeline.safety import InputError, checked_text, open_image
 from pipeline.steps.fitting import computes_in_bf16
 from pipeline.steps.localizer_network import build_localizer
@@ -102,6 +102,11 @@ def load_viewer(config: Config, run: str, *, stage: Literal["localizer", "segmen
     """The trained network of a run, one image at a time; :class:`InputError` if there is none."""
     settings = run_config(config, run)
     paths = {"localizer": Layout.of(config).localizer, "segmentor": Layout.of(config).segmentor}
+    if stage == "segmentor" and not is_segmented(settings):
+        raise InputError(
+            f"run {run!r} has no segmentor: its evaluation.rungs are "
+            f"{', '.join(settings.evaluation.rungs)}; choose another run, or add segmentor"
+        )
     weights = paths[stage](owner(config, run, f"train_{stage}"))
     if not weights.is_file():
         raise InputError(f"{weights}: run {run!r} has no trained {stage} yet; `make run` first")

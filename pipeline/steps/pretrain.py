@@ -17,6 +17,7 @@ from pipeline.miniature.small_clip import (
     read_captions,
     zero_shot,
 )
+from pipeline.processes import is_first
 from pipeline.steps.fitting import train
 
 
@@ -61,9 +62,11 @@ def run(config: Config) -> None:
         inputs={"captions": layout.captions},
         output=learned,
         curves=files["curves"],
-        encoder=False,
+        scales={},
         threads=config.machine.pretraining_threads,
     )
+    if not is_first():
+        return
     encoder.save(layout.small_clip)
     learned.unlink()
     found = zero_shot(encoder, held_out, batch_size=section.phases[0].batch_size)

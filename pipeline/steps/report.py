@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 import numpy as np
 import yaml
 
 from pipeline.config import Config, run_config
 from pipeline.evaluation import convention
 from pipeline.layout import Layout
-from pipeline.report.cases import choose_cases, read_cases, with_reference
+from pipeline.report.ablation import Published, Variant, ablation_csv, ablation_tables
+from pipeline.report.ablation_chart import ablation_chart
+from pipeline.report.cases import (
+    Case,
+    choose_cases,
+    draw_cases,
+    read_cases,
+    unmeasured_cases,
+    with_reference,
+)
 from pipeline.report.costs import costs_table, duration, read_costs, total_seconds
 from pipeline.report.curves import Curve, curves_chart, read_curve, training_table
 from pipeline.report.failures import (
@@ -24,20 +35,38 @@ from pipeline.report.ladder_chart import ladder_chart
 from pipeline.report.measured import (
     MeasuredRun,
     average,
+    ladder_files,
+    last_rung,
     main_run,
     plain_metrics,
     reference_run,
 )
-from pipeline.report.page import Chart, Page, render
+from pipeline.report.page import Ablation, Chart, Page, render
 from pipeline.report.tables import Table
 from pipeline.report.verdict import verdict
 from pipeline.report.versions import versions, versions_table
 from pipeline.report.views import Sources, Views
-from pipeline.runs import STEP_KEYS, is_supervised, owner
+from pipeline.runs import (
+    STEP_KEYS,
+    has_ablation,
+    has_irnet,
+    is_localized,
+    is_segmented,
+    is_supervised,
+    owner,
+    run_rungs,
+    variants,
+)
 from pipeline.steps.inputs import pictures_of
 from pipeline.store import atomic_folder, atomic_path, read_json, write_json
 
 README_CASES = 6  # rows of gallery.png
+# Networks with training curves, and whether a run of a configuration trains them.
+STAGES: dict[str, Callable[[Config], bool]] = {
+    "localizer": is_localized,
+    "irnet": has_irnet,
+    "segmentor": is_segmented,
+}
 
 
 def run(config: Config) -> None:
@@ -45,14 +74,25 @@ def run(config: Config) -> None:
     layout = Layout.of(config)
     name, split = config.dataset.name, config.dataset.headline
     runs = [_measured(config, layout, run) for run in config.runs]
-    write_json(layout.metrics, plain_metrics(runs, dataset=name))
+    families = variants(config)
+    metrics = plain_metrics(runs, dataset=name)
+    write_json(layout.metrics, metrics)
+    with atomic_folder(layout.ladder) as folder:
+        for path, figures in ladder_files(metrics[name], split=split).items():
+            write_json(folder / path, figures)
+    ablation = _ablation(config, layout, runs, families)
 
-    curves, failures = _curves(config, layout), _failures(layout, runs, split)
+    # Pictures show the first seed of a variant; tables show all.
+    shown = [run for run in runs if run.name in {members[0] for members in families.values()}]
+    curves, failures = _curves(config, layout), _failures(layout, shown, split)
     charts = {
         "ladder": Chart(
-            ladder_chart(runs, split=split), f"The quality ladder on {split}, with 95 % intervals"
+            ladder_chart(shown, split=split), f"The quality ladder on {split}, with 95 % intervals"
         ),
-        "curves": Chart(curves_chart(curves), "Loss terms of every network against steps"),
+        "curves": Chart(
+            curves_chart([curve for names, curve in curves if names & {run.name for run in shown}]),
+            "Loss terms of every network against steps",
+        ),
         "failures": Chart(
             failures_chart(failures), f"Kinds of failure by sentence style on {split}"
         ),
@@ -61,6 +101,8 @@ def run(config: Config) -> None:
     with atomic_folder(layout.figures) as folder:
         for key, chart in charts.items():
             (folder / f"{key}.png").write_bytes(chart.content)
+        if ablation is not None:
+            (folder / "ablation.png").write_bytes(ablation.chart.content)
         (folder / "gallery.png").write_bytes(picture)
 
     costs = read_costs(
@@ -74,9 +116,10 @@ def run(config: Config) -> None:
         tiles=_tiles(runs, split, duration(total_seconds(costs)) if costs else None),
         headline=_tables(config, runs, split),
         more={f"Split {s}": _tables(config, runs, s) for s in _other_splits(config, runs)},
+        ablation=ablation,
         ladder=charts["ladder"],
         curves=charts["curves"],
-        training=training_table(curves),
+        training=training_table([curve for _, curve in curves]),
         split=split,
         run=main_run(runs).name,
         gallery=gallery,
@@ -99,31 +142,62 @@ def _measured(config: Config, layout: Layout, name: str) -> MeasuredRun:
     return MeasuredRun.of(name, read_json(path), supervised=supervised, source=str(path))
 
 
-def _curves(config: Config, layout: Layout) -> list[Curve]:
-    """The small CLIP's if it is there, then each network's once, with the runs that share it."""
+def _ablation(
+    config: Config,
+    layout: Layout,
+    runs: Sequence[MeasuredRun],
+    families: Mapping[str, Sequence[str]],
+) -> Ablation | None:
+    """Means and spreads over the seeds, written as CSV too; None where no variant has several."""
+    if not has_ablation(config):
+        return None
+    by_name = {run.name: run for run in runs}
+    seeded = [
+        Variant(name, tuple(by_name[member] for member in members))
+        for name, members in families.items()
+    ]
+    headline = config.dataset.headline
+    published = [
+        Published(one["table"], one["rung"], one["figures"])
+        for one in config.report.model_dump()["published"]
+    ]
+    with atomic_path(layout.ablation) as partial:
+        partial.write_text(ablation_csv(seeded, published, headline=headline), encoding="utf-8")
+    splits = [headline, *_other_splits(config, runs)]
+    chart = ablation_chart(seeded, published, split=headline)
+    return Ablation(
+        tables={
+            s: ablation_tables(seeded, published if s == headline else [], split=s) for s in splits
+        },
+        chart=Chart(chart, f"Variants on {headline}: mean and standard deviation over seeds"),
+    )
+
+
+def _curves(config: Config, layout: Layout) -> list[tuple[set[str], Curve]]:
+    """Each network's once, with the runs that share it; of all, the small CLIP's if it is there."""
     found = []
     clip = layout.small_clip_files["curves"]
     if clip.is_file():
-        found.append(read_curve(clip, title="small CLIP"))
-    for stage in ("localizer", "segmentor"):
+        found.append((set(config.runs), read_curve(clip, title="small CLIP")))
+    for stage, has in STAGES.items():
         users: dict[str, list[str]] = {}
         for name in config.runs:
-            if stage == "segmentor" or not is_supervised(run_config(config, name)):
+            if has(run_config(config, name)):
                 users.setdefault(owner(config, name, f"train_{stage}"), []).append(name)
         for first, names in users.items():
             title = f"{stage}: {', '.join(names)}"
-            found.append(read_curve(layout.curves(first, stage), title=title))
+            found.append((set(names), read_curve(layout.curves(first, stage), title=title)))
     return found
 
 
 def _failures(layout: Layout, runs: list[MeasuredRun], split: str) -> list[FailureCounts]:
-    """Every rung of the main run, the segmentor of the others."""
+    """Every rung of the main run, the last rung of the others."""
     main = main_run(runs)
     found = count_failures(layout.run_expressions(main.name), run=main.name, split=split)
     for other in runs:
         if other is not main:
             counts = count_failures(layout.run_expressions(other.name), run=other.name, split=split)
-            found += [one for one in counts if one.rung == "segmentor"]
+            found += counts[-1:]
     return found
 
 
@@ -133,13 +207,30 @@ def _gallery(
     """The cards of the page by group, and the picture for the README."""
     split = config.dataset.headline
     main, reference = main_run(runs), reference_run(runs)
-    cases = read_cases(layout.run_expressions(main.name), split=split)
-    if reference is not None and reference is not main:
-        others = read_cases(layout.run_expressions(reference.name), split=split)
-        cases = with_reference(cases, others, name=reference.name)
+    rung = last_rung(main, split)
     rng = np.random.default_rng(config.seed)
-    groups = choose_cases(cases, count=config.report.gallery, rng=rng)
-    shown = choose_cases(cases, count=README_CASES, rng=rng)["random"]
+    gallery = config.report.gallery
+    if rung is None:
+        cases = unmeasured_cases(layout.table("expressions"), split=split, text=config.dataset.text)
+        groups = draw_cases(cases, count=gallery, rng=rng)
+        shown = draw_cases(cases, count=README_CASES, rng=rng)["random"]
+        return _pictured(config, layout, main, groups, shown)
+    cases = read_cases(layout.run_expressions(main.name), split=split, rung=rung)
+    if reference is not None and reference is not main and rung == "segmentor":
+        others = read_cases(layout.run_expressions(reference.name), split=split, rung=rung)
+        cases = with_reference(cases, others, rung=rung, name=reference.name)
+    groups = choose_cases(cases, rung=rung, count=gallery, rng=rng)
+    shown = choose_cases(cases, rung=rung, count=README_CASES, rng=rng)["random"]
+    return _pictured(config, layout, main, groups, shown)
+
+
+def _pictured(
+    config: Config,
+    layout: Layout,
+    main: MeasuredRun,
+    groups: Mapping[str, list[Case]],
+    shown: list[Case],
+) -> tuple[dict[str, list[Card]], bytes]:
     with _views(config, layout, main) as views:
         cards = make_cards(groups, views.view)
         picture = readme_picture(shown, views.view)
@@ -148,7 +239,7 @@ def _gallery(
 
 def _tables(config: Config, runs: list[MeasuredRun], split: str) -> list[Table]:
     return [
-        ladder_table(runs, split=split, families=_families(config)),
+        ladder_table(runs, split=split, families=variants(config)),
         group_table(runs, split=split, group="style"),
         group_table(runs, split=split, group="size"),
     ]
@@ -156,17 +247,21 @@ def _tables(config: Config, runs: list[MeasuredRun], split: str) -> list[Table]:
 
 def _views(config: Config, layout: Layout, main: MeasuredRun) -> Views:
     settings = run_config(config, main.name)
-    name = main.name
+    rungs = run_rungs(settings)
+
+    def owned(step: str) -> str:
+        return owner(config, main.name, step)
+
     return Views(
         Sources(
             expressions=layout.table("expressions"),
             images=layout.table("images"),
             truth=layout.table("truth"),
-            responses=None if main.supervised else layout.responses(owner(config, name, "respond")),
-            pseudo_labels=[]
-            if main.supervised
-            else layout.all_pseudo_labels(owner(config, name, "refine")),
-            predictions=layout.predictions(owner(config, name, "segment")),
+            responses=layout.responses(owned("respond")) if "response" in rungs else None,
+            pseudo_labels=layout.all_pseudo_labels(owned("refine"))
+            if "pseudo_label" in rungs
+            else [],
+            predictions=layout.predictions(owned("segment")) if "segmentor" in rungs else None,
         ),
         load=pictures_of(config).load,
         text=config.dataset.text,
@@ -175,19 +270,7 @@ def _views(config: Config, layout: Layout, main: MeasuredRun) -> Views:
     )
 
 
-def _families(config: Config) -> dict[str, list[str]]:
-    """The runs that differ in their seed alone, under the name of the first."""
-    found: dict[str, list[str]] = {}
-    settings = {
-        name: run_config(config, name).model_dump(exclude={"seed", "runs"}) for name in config.runs
-    }
-    for name in config.runs:
-        first = next(other for other in settings if settings[other] == settings[name])
-        found.setdefault(first, []).append(name)
-    return found
-
-
-def _other_splits(config: Config, runs: list[MeasuredRun]) -> list[str]:
+def _other_splits(config: Config, runs: Sequence[MeasuredRun]) -> list[str]:
     """Those with figures but the headline, as configured, training split last."""
     found = {split for run in runs for split in run.splits()} - {config.dataset.headline}
     return [name for name in (*config.dataset.evaluate, config.dataset.train) if name in found]

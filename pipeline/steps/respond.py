@@ -1,11 +1,11 @@
-"""``ris respond``: the response map of every expression of every split."""
+"""``ris respond``: the response map of every expression that a later step asks for."""
 
 from __future__ import annotations
 
 from pipeline.config import Config, run_config
 from pipeline.inference import Viewer, device_of
 from pipeline.layout import Layout
-from pipeline.runs import owner, step_settings
+from pipeline.runs import is_refined, owner, step_settings
 from pipeline.steps.fitting import computes_in_bf16
 from pipeline.steps.inputs import by_image, columns_of, expressions_of, images_of, pictures_of
 from pipeline.steps.localizer_network import build_localizer
@@ -14,13 +14,17 @@ from pipeline.training.weights import load_weights
 
 
 def run(config: Config, *, run: str) -> None:
-    """Write the raw response maps; an image is encoded once for all its expressions."""
+    """Write the raw response maps; an image is encoded once for all its expressions.
+
+    The training split is left out where no pseudo-labels are made of it.
+    """
     settings = run_config(config, run)
     layout = Layout.of(config)
     network = build_localizer(settings, with_critic=False)
     load_weights(network, layout.localizer(owner(config, run, "train_localizer")))
-    expressions = expressions_of(config, config.dataset.splits)
-    images = images_of(config, config.dataset.splits)
+    splits = config.dataset.splits if is_refined(settings) else config.dataset.evaluate
+    expressions = expressions_of(config, splits)
+    images = images_of(config, splits)
     pictures = pictures_of(config)
     viewer = Viewer(
         network,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.config import Config, run_config
 from pipeline.layout import Layout
-from pipeline.steps.fitting import encoder_inside, expression_batches, train
+from pipeline.steps.fitting import encoder_inside, expression_batches, held_out_batches, train
 from pipeline.steps.inputs import files_of
 from pipeline.steps.localizer_network import (
     build_localizer,
@@ -20,10 +20,11 @@ def run(config: Config, *, run: str) -> None:
     section = settings.localizer
     layout = Layout.of(config)
     network = build_localizer(settings, with_critic=True)
+    encoder = encoder_inside(network)
     train(
         settings,
         network,
-        expression_batches(settings, section.training, encoder=encoder_inside(network), masks=None),
+        expression_batches(settings, section.training, encoder=encoder, masks=None),
         run=run,
         stage="train_localizer",
         section=section.training,
@@ -39,6 +40,8 @@ def run(config: Config, *, run: str) -> None:
         },
         output=layout.localizer(run),
         curves=layout.curves(run, "localizer"),
-        encoder=True,
+        scales={"encoder.": section.training.encoder_scale},
         threads=config.machine.training_threads,
+        held_out=held_out_batches(settings, section.training, encoder=encoder, masks=None),
+        result=section.training.result,
     )

@@ -93,8 +93,9 @@ class CheckpointFiles(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        with atomic_path(path) as temporary:
-            torch.save(checkpoint, temporary)
+        # through a file of ours: torch's own does not say when the disk is full
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            torch.save(checkpoint, file)
 
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None

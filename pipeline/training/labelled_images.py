@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.encoders import Encoder
 from pipeline.pseudo_labels.irnet import LabelledImages
 from pipeline.pseudo_labels.irnet.losses import IGNORE
+from pipeline.pseudo_labels.irnet.network import Trunk
 from pipeline.records import ImageRecord
 from pipeline.safety import InputError
 from pipeline.training import augmentation
@@ -51,7 +51,7 @@ class LabelledImageBatches:
         *,
         read_image: ReadImage,
         read_labels: ReadLabels,
-        encoder: Encoder,
+        encoder: Trunk,
         size: tuple[int, int],
         scales: tuple[float, float],
         batch_size: int,

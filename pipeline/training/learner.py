@@ -10,11 +10,14 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pipeline import processes
+from pipeline.losses import Consistency, consistency
 from pipeline.safety import InputError
 from pipeline.training.optimisation import Optimisation, build_optimiser, set_learning_rate
 from pipeline.training.seeds import STEP, seed_of
 
 TOTAL = "loss"
+AGREEMENT = "consistency"
 
 
 class Learner(LightningModule):
@@ -26,11 +29,15 @@ class Learner(LightningModule):
         prepare: batch on the device -> batch for the network.
         loss_weights: of every loss by its name.
         loss_starts: name -> share of the steps before which that loss does not count.
+        consistency: how the network's tensor, logits then, is compared with that of the average of
+            its weights, see `losses.consistency`; the loss of that name is weighted as the others.
+            None: not at all.
         steps: of the whole run.
         seed: each step's random state (dropout) depends on it and on the step alone.
 
     Attributes:
         names: `loss` (the weighted sum), then the losses.
+        counted: the losses that counted in the last step.
         losses: (len(names),) float32 of the last step; NaN where a loss did not count yet.
     """
 
@@ -43,6 +50,7 @@ class Learner(LightningModule):
         prepare: Callable[[Any], Any],
         loss_weights: Mapping[str, float],
         loss_starts: Mapping[str, float],
+        consistency: Consistency | None,
         optimisation: Optimisation,
         steps: int,
         seed: int,
@@ -53,14 +61,22 @@ class Learner(LightningModule):
             raise InputError(f"loss_starts: {_listed(unknown)} not among the loss weights")
         self.network = network
         self.names = (TOTAL, *loss_weights)
+        self.counted: list[str] = []
         self._prepare = prepare
         self._weights = dict(loss_weights)
         self._starts = {name: share * steps for name, share in loss_starts.items()}
+        self._consistency = consistency
+        # in a tuple, where it is no part of the learner: neither trained, saved nor averaged
+        self._teacher: tuple[nn.Module, ...] = ()
         self._optimisation = optimisation
         self._steps = steps
         self._seed = seed
         # the last step's losses, not yet looked at: looking waits for the device
         self._unverified: tuple[int, Tensor, Any] | None = None
+
+    def learn_from(self, teacher: nn.Module) -> None:
+        """Take `teacher`, the average of the network's weights, for the loss `consistency`."""
+        self._teacher = (teacher.eval(),)
 
     def configure_optimizers(self) -> Optimizer:
         return build_optimiser(self.network, self._optimisation)
@@ -79,14 +95,8 @@ class Learner(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         step = self.global_step
         wanted = [name for name in self._weights if step >= self._starts.get(name, 0)]
-        wanted = [name for name in wanted if self._weights[name]] or wanted
-        network: Any = self.network
-        selects = hasattr(network, "terms")
-        if selects and tuple(network.terms) != tuple(wanted):
-            network.terms = wanted
-        _, losses = network(self._prepare(batch))
-        self._check_names(losses, wanted if selects else list(self._weights))
-        total = torch.stack([self._weights[name] * losses[name].float() for name in wanted]).sum()
+        self.counted = [name for name in wanted if self._weights[name]] or wanted
+        total, losses = self._weighed(self._prepare(batch))
         self.verify()
         self.losses = torch.stack(
             [total.detach()]
@@ -97,6 +107,33 @@ class Learner(LightningModule):
         )
         self._unverified = (step, self.losses, batch)
         return total
+
+    def loss_of(self, batch: Any) -> Tensor:
+        """The weighted sum of the losses that count now, of a prepared batch."""
+        return self._weighed(batch)[0]
+
+    def _weighed(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of what counts, and every loss that the network returned."""
+        network: Any = self.network
+        selects = hasattr(network, "terms")
+        own = [name for name in (self.counted if selects else self._weights) if name != AGREEMENT]
+        if selects and tuple(network.terms) != tuple(own):
+            network.terms = own
+        output, losses = network(batch)
+        self._check_names(losses, own)
+        if AGREEMENT in self.counted:
+            losses = {**losses, AGREEMENT: self._disagreement(output, batch)}
+        weighted = [self._weights[name] * losses[name].float() for name in self.counted]
+        return torch.stack(weighted).sum(), losses
+
+    def _disagreement(self, output: Tensor, batch: Any) -> Tensor:
+        """The loss `consistency` of the network's logits and those of its teacher."""
+        if self._consistency is None or not self._teacher:
+            raise InputError("consistency: has a weight but no teacher; set ema to a decay")
+        with torch.no_grad():
+            target, _ = self._teacher[0](batch)
+        loss = consistency(output, target, kind=self._consistency)
+        return processes.batch_mean(loss, len(output))
 
     def verify(self) -> None:
         """Raise InputError if the loss of the last step was not finite.

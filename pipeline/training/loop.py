@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -22,21 +22,23 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from pipeline.losses import Consistency
 from pipeline.safety import InputError
 from pipeline.store import atomic_path, digest_of
+from pipeline.training.averaging import Averaging
 from pipeline.training.batches import BatchSource
+from pipeline.training.best import Best
 from pipeline.training.checkpoints import CheckpointFiles, Checkpoints
 from pipeline.training.curves import Curves
 from pipeline.training.learner import Learner
 from pipeline.training.lock import only_writer
+from pipeline.training.normalisation import share_batch_norms
 from pipeline.training.optimisation import Optimisation
 from pipeline.training.precision import Precision, resolve_precision
 from pipeline.training.progress import Progress
-from pipeline.training.weights import digest_weights, save_weights
+from pipeline.training.weights import digest_weights, load_weights, save_weights
 
 
 def fit(
@@ -49,10 +51,12 @@ def fit(
     optimisation: Optimisation,
     epochs: int,
     ema: float | None,
+    consistency: Consistency | None = None,
     precision: Precision,
     channels_last: bool,
     accelerator: Literal["auto", "cpu", "gpu"],
     devices: int,
+    nodes: int,
     threads: int,
     seed: int,
     run_key: str,
@@ -61,6 +65,9 @@ def fit(
     curve_steps: int,
     output: Path,
     curves: Path,
+    held_out: BatchSource | None = None,
+    result: Literal["last", "best"] = "last",
+    finish: Callable[[], None] | None = None,
 ) -> None:
     """Train `network` in place; write its weights and its curves when it is done.
 
@@ -73,9 +80,11 @@ def fit(
         loss_starts: name -> share of the steps before which a loss does not count; may be empty.
         epochs: passes over the batches.
         ema: decay of an exponential moving average of the weights, which then is the result.
+        consistency: see `Learner`; needs `ema`, and a weight of that name.
         precision: `32`, `bf16` (autocast), `auto`: see `resolve_precision`.
         channels_last: memory format of the network.
-        devices: processes, each on its own device. More than one: start them with torchrun.
+        devices, nodes: processes a node, each on its own device, and nodes. They share every batch
+            and arrive at the same losses, see `processes`. `launch` starts them.
         threads: of torch's own kernels.
         run_key: digest of what affects the result and is unknown here: data, batches, method. With
             the other arguments and the starting weights it names the checkpoint, so that a changed
@@ -85,6 +94,9 @@ def fit(
         curve_steps: steps a row of the curves.
         output: the weights, for `weights.load_weights`.
         curves: the finished CSV.
+        held_out: what the epochs are judged by, see `Best`.
+        result: the weights to end with, the last or those of the best epoch.
+        finish: what the trained network still needs before its weights are written.
 
     Raises:
         InputError: a loss without a weight or the reverse, a loss that is not finite, no batches,
@@ -104,30 +116,37 @@ def fit(
             "losses": [dict(loss_weights), dict(loss_starts)],
             "optimisation": {**asdict(optimisation), "scales": dict(optimisation.scales)},
             "steps": [epochs, len(batches)],
-            "numbers": [ema, numbers, channels_last, devices],
+            "numbers": [ema, numbers, channels_last, devices * nodes],
+            "result": result,
+            "consistency": consistency,
             "seed": seed,
             "start": digest_weights(network),
         }
     )
-    last = checkpoints / f"last-{key}.ckpt"
+    last, best = checkpoints / f"last-{key}.ckpt", checkpoints / f"best-{key}.safetensors"
     growing = checkpoints / f"curves-{key}.csv"
 
     if channels_last:
         network.to(memory_format=torch.channels_last)
     network.train()
+    if devices * nodes > 1:
+        share_batch_norms(network, gpu=gpu)
     learner = Learner(
         network,
         # a function, not a bound method: an average of the weights copies what the learner holds
         prepare=lambda batch: batches.prepare(batch),
         loss_weights=loss_weights,
         loss_starts=loss_starts,
+        consistency=consistency,
         optimisation=optimisation,
         steps=steps,
         seed=seed,
     )
     plan = {"steps": steps, "steps_per_epoch": len(batches)}
-    callbacks: list[Callback] = [] if ema is None else [Averaging(ema)]
+    averaging = None if ema is None else Averaging(ema)
+    callbacks: list[Callback] = [] if averaging is None else [averaging]
     callbacks += [
+        Best(best, steps_per_epoch=len(batches), held_out=held_out, averaging=averaging),
         Curves(growing, every=curve_steps, **plan),
         Progress(title, **plan),
         Checkpoints(last, minutes=checkpoint_minutes, **plan),
@@ -136,7 +155,8 @@ def fit(
         trainer = Trainer(
             accelerator="gpu" if gpu else "cpu",
             devices=devices,
-            strategy="ddp_find_unused_parameters_true" if devices > 1 else "auto",
+            num_nodes=nodes,
+            strategy="ddp_find_unused_parameters_true" if devices * nodes > 1 else "auto",
             precision="bf16-mixed" if numbers == "bf16" else "32-true",
             plugins=[CheckpointFiles(), _environment()],
             max_epochs=1,
@@ -153,23 +173,24 @@ def fit(
         # one process of the run holds the lock for all of them
         lock = only_writer(checkpoints / f"lock-{key}") if trainer.is_global_zero else nullcontext()
         with lock:
+            if trainer.is_global_zero:  # what a process that was killed while it saved has left
+                for half in checkpoints.glob(f".{last.stem}.*.tmp{last.suffix}"):
+                    half.unlink()
             resumed = last if last.exists() else None
             trainer.fit(learner, run, ckpt_path=resumed, weights_only=True)
             if trainer.is_global_zero:
+                if result == "best":
+                    load_weights(network, best)
+                if finish is not None:
+                    finish()
                 save_weights(network, output, metadata={"title": title, "run_key": run_key})
                 with atomic_path(curves) as temporary:
                     shutil.copyfile(growing, temporary)
                 last.unlink(missing_ok=True)
+                best.unlink()
                 growing.unlink()
     if trainer.is_global_zero and not any(checkpoints.iterdir()):
         checkpoints.rmdir()
-
-
-class Averaging(WeightAveraging):
-    """An exponential moving average of all weights, updated each step, with fused kernels."""
-
-    def __init__(self, decay: float) -> None:
-        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
 class _Run:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from pipeline.records import Expression
 from pipeline.safety import InputError
-from pipeline.store import rle_decode
+from pipeline.store import rle_decode, rle_encode
 
 if TYPE_CHECKING:
     import pyarrow
@@ -53,6 +54,13 @@ class MaskTable:
     def of_truth(cls, table: pyarrow.Table, *, resize: Shrink) -> MaskTable:
         """From the columns ref_id, rle, height, width of a table of kind `truth`."""
         return cls("ref_id", _by_key(table, "ref_id"), resize=resize)
+
+    def with_empty(self, sizes: Mapping[int, tuple[int, int]]) -> MaskTable:
+        """The same with empty masks of these sizes (height, width), by key, where it has none."""
+        empty = {
+            key: (rle_encode(np.zeros(size, dtype=np.bool_)), *size) for key, size in sizes.items()
+        }
+        return MaskTable(self._key, empty | dict(self._masks), resize=self._resize)
 
     def check(self, expressions: Iterable[Expression]) -> None:
         """Raise InputError if an expression has no mask."""

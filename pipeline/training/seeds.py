@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 # What a seed is for; a purpose of its own keeps two uses of the same numbers independent.
-ORDER, SENTENCE, NEGATIVES, AUGMENT, FORWARD, STEP = range(6)
+ORDER, SENTENCE, NEGATIVES, AUGMENT, FORWARD, STEP, HELD_OUT = range(7)
 
 
 def seed_of(*keys: int) -> int:

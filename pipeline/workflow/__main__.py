@@ -16,8 +16,8 @@ from pipeline.workflow.floor import cost_checks, quality_checks, read_spans, tab
 
 def write_dvc() -> int:
     """Write dvc.yaml for the default configuration."""
-    metrics = Layout.of(load([Path("config.yaml")])).metrics
-    text = description(planned_jobs("--forceall"), metrics=str(metrics))
+    ladder = Layout.of(load([Path("config.yaml")])).ladder
+    text = description(planned_jobs("--forceall"), metrics=str(ladder))
     with atomic_path(Path("dvc.yaml")) as partial:
         partial.write_text(text, encoding="utf-8")
     return 0

@@ -69,7 +69,7 @@ def parse_jobs(text: str) -> list[Job]:
 
 
 def stages_of(jobs: list[Job], *, metrics: str) -> dict[str, Any]:
-    """The stages of dvc.yaml in the order of the flow. ``metrics``: the quality ladder's file."""
+    """The stages of dvc.yaml in the order of the flow. ``metrics``: what DVC shows as such."""
     steps = list(STEP_KEYS)
     ordered = sorted(jobs, key=lambda job: (steps.index(job.rule), job.stage, job.outputs))
     grouped: dict[str, list[Job]] = {}

@@ -13,9 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Config, Encoder, check, read_yaml, run_config
+from pipeline.datasets.download import Catalogue, places_at
 from pipeline.layout import Layout
-from pipeline.runs import is_supervised, owner, step_settings
+from pipeline.runs import (
+    has_ablation,
+    has_irnet,
+    is_segmented,
+    is_supervised,
+    owner,
+    run_rungs,
+    step_settings,
+)
 from pipeline.safety import InputError
+from pipeline.steps.reading import sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +55,22 @@ class Flow:
         return Path(self.config.dataset.folder)
 
     @property
+    def sources(self) -> list[Path]:
+        """Files and folders of the user's own: an edited list must make the tables again."""
+        dataset = self.config.dataset
+        folders = [Path(other.folder) for other in dataset.exclude_images_of]
+        if dataset.source != "folder":
+            return folders
+        paths = [*sources_of(dataset).values(), self.folder / "masks"]
+        return [*folders, *(path for path in paths if path.exists())]
+
+    @property
     def draws_its_data(self) -> bool:
         return self.config.dataset.source == "miniature"
+
+    @property
+    def fetches_its_data(self) -> bool:
+        return self.config.dataset.source == "download"
 
     def settings(self, step: str, run: str | None = None) -> dict[str, Any]:
         """The settings that ``step`` of ``run`` reads: if one changes, its rule runs again."""
@@ -56,6 +80,15 @@ class Flow:
         """Where Snakemake writes how long ``job`` took and how much memory it held."""
         return self.layout.results / "benchmarks" / f"{job}.tsv"
 
+    @property
+    def across_nodes(self) -> dict[str, Any]:
+        """What a training in several nodes asks of Slurm: a task on each of them (`launch`)."""
+        nodes = self.config.machine.nodes
+        if nodes == 1:
+            return {}
+        # 0: no task for each GPU, which the plugin would ask for where there are several tasks
+        return {"nodes": nodes, "tasks": nodes, "tasks_per_gpu": 0, "mpi": "srun"}
+
     def owner(self, run: str, step: str) -> str:
         return owner(self.config, run, step)
 
@@ -63,18 +96,52 @@ class Flow:
         return is_supervised(run_config(self.config, run))
 
     def encoder(self, run: str) -> list[Path]:
-        """The small CLIP's files if it is this run's encoder; none for a published encoder."""
-        return self._own_clip(run_config(self.config, run).encoder)
+        """The small CLIP's files or the fetched weights of this run's encoder.
+
+        None for an encoder whose weights open_clip fetches by itself.
+        """
+        return self._files_of(run_config(self.config, run).encoder)
 
     def critic(self, run: str) -> list[Path]:
         """Likewise for the frozen CLIP that judges responses."""
-        return self._own_clip(run_config(self.config, run).critic)
+        return self._files_of(run_config(self.config, run).critic)
 
-    def _own_clip(self, encoder: Encoder) -> list[Path]:
-        if Path(encoder.model) != self.layout.small_clip:
-            return []
-        files = self.layout.small_clip_files
-        return [files[name] for name in ("weights", "architecture", "vocabulary")]
+    def _files_of(self, encoder: Encoder) -> list[Path]:
+        if Path(encoder.model) == self.layout.small_clip:
+            files = self.layout.small_clip_files
+            return [files[name] for name in ("weights", "architecture", "vocabulary")]
+        return self._fetched_weights(encoder)
+
+    def _fetched_weights(self, encoder: Encoder) -> list[Path]:
+        """The file of the encoder's weights, if it is one that the rule ``weights`` makes."""
+        path = Path(encoder.pretrained or "")
+        return [path] if path == self.layout.weights(path.name) else []
+
+    @property
+    def fetched_weights(self) -> list[Path]:
+        """Of all encoders of all runs."""
+        settings = [run_config(self.config, run) for run in self.runs]
+        sections = [section for own in settings for section in (own.encoder, own.critic)]
+        return [path for section in sections for path in self._fetched_weights(section)]
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        section = self.config.download
+        return places_at(section.folder, section.table).catalogue
+
+    def check_dataset(self) -> None:
+        """InputError if the dataset to be fetched is none of the table."""
+        self._catalogue.dataset(str(self.config.download.dataset))
+
+    def source_of_weights(self, file: str) -> str:
+        """What `ris download` calls the weights of this file name."""
+        source = self._catalogue.source_of_weights(file)
+        if source is None:
+            raise InputError(
+                f"encoder.pretrained: {self.layout.weights(file)} is nothing that can be fetched; "
+                "`ris download --list` shows what can"
+            )
+        return source
 
     def localizer(self, run: str) -> Path:
         return self.layout.localizer(self.owner(run, "train_localizer"))
@@ -82,10 +149,29 @@ class Flow:
     def responses(self, run: str) -> Path:
         return self.layout.responses(self.owner(run, "respond"))
 
-    def proposals(self, run: str, shard: str) -> list[Path]:
-        """The shard's proposals if one of the run's refiners chooses among them."""
-        refiners = run_config(self.config, run).pseudo_labels.refine
+    def proposals(self, run: str, shard: str, *, step: str) -> list[Path]:
+        """The shard's proposals if a refiner that ``step`` applies chooses among them."""
+        section = run_config(self.config, run).pseudo_labels
+        refiners = section.before_irnet if step == "label_irnet" else section.refine
         return [self.layout.proposals(int(shard))] if "proposal_snap" in refiners else []
+
+    def irnet_labels(self, run: str) -> list[Path]:
+        """What IRNet learns from: every shard."""
+        return self.layout.all_irnet_labels(self.owner(run, "label_irnet"))
+
+    def irnet(self, run: str) -> list[Path]:
+        """IRNet's weights if it is among the run's refiners."""
+        if not has_irnet(run_config(self.config, run)):
+            return []
+        return [self.layout.irnet(self.owner(run, "train_irnet"))]
+
+    def irnet_trunk(self, run: str) -> list[Path]:
+        """The small CLIP's files if it is what IRNet, among the run's refiners, sees with."""
+        settings = run_config(self.config, run)
+        trunk = settings.pseudo_labels.irnet.trunk
+        if not has_irnet(settings) or trunk == "resnet50":
+            return []
+        return self.encoder(run) if trunk == "encoder" else self.critic(run)
 
     def pseudo_labels(self, run: str) -> list[Path]:
         """Every shard."""
@@ -106,20 +192,31 @@ class Flow:
 
         A supervised run has only the last.
         """
-        first = [] if self.is_supervised(run) else [self.responses(run), *self.pseudo_labels(run)]
-        return [*first, self.predictions(run)]
+        made = {
+            "response": lambda: [self.responses(run)],
+            "pseudo_label": lambda: self.pseudo_labels(run),
+            "segmentor": lambda: [self.predictions(run)],
+        }
+        return [path for rung in run_rungs(run_config(self.config, run)) for path in made[rung]()]
 
     def curves(self, run: str) -> list[Path]:
         """The training curves of the run's stages."""
-        stages = ["segmentor"] if self.is_supervised(run) else ["localizer", "segmentor"]
+        stages = [] if self.is_supervised(run) else ["localizer"]
+        stages += ["irnet"] if has_irnet(run_config(self.config, run)) else []
+        stages += ["segmentor"] if is_segmented(run_config(self.config, run)) else []
         return [self.layout.curves(self.owner(run, f"train_{stage}"), stage) for stage in stages]
 
     def pictured(self) -> list[Path]:
         """What the report draws of all runs: maps, pseudo-labels, masks and training curves."""
         paths = [path for run in self.runs for path in (*self.rungs(run), *self.curves(run))]
-        if any(self.encoder(run) or self.critic(run) for run in self.runs):
+        used = [path for run in self.runs for path in (*self.encoder(run), *self.critic(run))]
+        if self.layout.small_clip_files["weights"] in used:
             paths.append(self.layout.small_clip_files["curves"])
         return list(dict.fromkeys(paths))
+
+    def ablation(self) -> list[Path]:
+        """The table of variants over their seeds, where a variant has several."""
+        return [self.layout.ablation] if has_ablation(self.config) else []
 
     def measured(self) -> list[Path]:
         """What the report is made of: the metrics of every run."""
@@ -142,10 +239,15 @@ def flow_of(content: Mapping[str, Any], *, base: Path = Path("config.yaml")) -> 
         content["runs"] = {run: content["runs"][run] for run in order if run in content["runs"]}
     config = check(content)
     flow = Flow(config, Layout.of(config))
-    if flow.draws_its_data and flow.layout.artifacts not in flow.folder.parents:
+    is_made = flow.draws_its_data or flow.fetches_its_data
+    if is_made and flow.layout.artifacts not in flow.folder.parents:
         raise InputError(
-            f"dataset.folder: the miniature is drawn (and deleted) there, so it must lie under "
+            f"dataset.folder: the dataset is made (and deleted) there, so it must lie under "
             f"paths.artifacts {str(flow.layout.artifacts)!r} (given: {config.dataset.folder!r}); "
             "for data of your own set dataset.source: folder"
         )
+    if flow.fetches_its_data:
+        flow.check_dataset()
+    for path in flow.fetched_weights:
+        flow.source_of_weights(path.name)  # or its InputError
     return flow

@@ -10,6 +10,7 @@ from typing import Any
 import open_clip
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pipeline.encoders import build_encoder
 from pipeline.safety import InputError
@@ -34,6 +35,12 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(saved: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(saved, tmp_path / "copy"))
+
+
+def published_architecture(vision: dict[str, Any] = VIT) -> dict[str, Any]:
+    """Of a small model with CLIP's own vocabulary, as those of open_clip's list have."""
+    architecture = encoder(vision).architecture
+    return architecture | {"text_cfg": architecture["text_cfg"] | {"vocab_size": 49408}}
 
 
 @pytest.mark.parametrize("vision", [RESNET, VIT], ids=["resnet", "vit"])
@@ -80,14 +87,30 @@ def test_open_clip_itself_can_load_the_folder(saved: Path) -> None:
 def test_a_model_of_open_clips_list_with_random_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = encoder(VIT)
-    architecture = made.architecture | {
-        "text_cfg": made.architecture["text_cfg"] | {"vocab_size": 49408}
-    }
-    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", {"tiny": architecture})
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", {"tiny": published_architecture()})
     first, again = (build_encoder(model="tiny", **OPTIONS).state_dict() for _ in range(2))
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert first["clip.token_embedding.weight"].shape[0] == 49408
+
+
+def test_a_model_of_open_clips_list_with_the_weights_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half precision, as OpenAI's are published, becomes single; other weights are refused."""
+    models = {"tiny": published_architecture(), "other": published_architecture(RESNET)}
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", models)
+    path = tmp_path / "tiny.openai.safetensors"
+    weights = build_encoder(model="tiny", **OPTIONS | {"seed": 9}).clip.state_dict()
+    save_file({name: value.half().contiguous() for name, value in weights.items()}, path)
+    found = build_encoder(model="tiny", **OPTIONS | {"pretrained": str(path)}).clip.state_dict()
+    assert found.keys() == weights.keys()
+    for name, value in found.items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, weights[name].half().float())
+    with pytest.raises(InputError, match=r"tiny\.openai\.safetensors: no weights of other"):
+        build_encoder(model="other", **OPTIONS | {"pretrained": str(path)})
+    with pytest.raises(InputError, match="no such file of weights"):
+        build_encoder(model="tiny", **OPTIONS | {"pretrained": str(tmp_path / "gone.pt")})
 
 
 @pytest.mark.parametrize("model", ["RN50", "RN50-quickgelu", "RN101", "ViT-B-32", "ViT-B-16"])

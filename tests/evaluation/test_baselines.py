@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.evaluation import CONVENTIONS
+from pipeline.evaluation import CONVENTIONS, evaluate_baselines
 from pipeline.evaluation.baselines import BASELINES, baseline_records
-from pipeline.safety import InputError
 
 Make = Callable[..., object]
 IMAGE = ("toy", "val", 1)
@@ -83,12 +82,22 @@ def test_nothing_meant_has_no_point(make_world: Make, draw: Make) -> None:
     assert records["random_object"]["iou"].tolist() == [0]
 
 
-@pytest.mark.parametrize("table", [True, False])
-def test_objects_are_needed(make_world: Make, table: bool) -> None:
+def test_guesses_among_objects_have_no_value_without_any(make_world: Make, draw: Make) -> None:
+    world = make_world(size=SIZE)
+    world.refer(1, 7, draw(SIZE, 0, 0, 5, 5), ["a box"])
+    ground = world.ground_truth(objects=False)
+    records = baseline_records(IMAGE, ground.image(IMAGE), DEFAULT)
+    for name in ("random_object", "largest_object"):
+        assert np.isnan(records[name]["iou"]).all() and np.isnan(records[name]["point"]).all()
+    assert records["whole_image"]["iou"].tolist() == [25 / 200]
+    found = evaluate_baselines(ground, DEFAULT, np.random.default_rng(0), resamples=0)
+    assert [result.rung for result in found] == ["random_point", "centre_point", "whole_image"]
+
+
+def test_an_image_without_objects_has_no_guesses_among_them(make_world: Make) -> None:
     world = make_world(size=SIZE)
     world.refer(1, 7, np.zeros(SIZE, bool), ["a ghost"])
-    if table:
-        world.annotate(2, np.ones(SIZE, bool))
-    truth = world.ground_truth(objects=table).image(IMAGE)
-    with pytest.raises(InputError, match="objects: none for toy val image 1"):
-        baseline_records(IMAGE, truth, DEFAULT)
+    world.annotate(2, np.ones(SIZE, bool))
+    records = baseline_records(IMAGE, world.ground_truth().image(IMAGE), DEFAULT)
+    assert np.isnan(records["random_object"]["iou"]).all()
+    assert records["whole_image"]["iou"].tolist() == [0]

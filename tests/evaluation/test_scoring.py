@@ -54,7 +54,7 @@ def test_a_record_by_hand(world: object, say: Make, draw: Make) -> None:
     for name, values in expected.items():
         assert records[name].tolist() == pytest.approx(values, nan_ok=True), name
     assert records["style"].tolist() == ["position", "appearance", "relation", "appearance"]
-    assert records["size"].tolist() == ["medium", "large", "medium", "small"]
+    assert records["size"].tolist() == ["medium", "large", "medium", "none"]
     assert records["failure"].tolist() == ["correct", "distractor", "spill", "correct"]
 
 

@@ -1,5 +1,6 @@
 """What is written appears whole or not at all."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.safety import InputError
 from pipeline.store import (
     atomic_folder,
     atomic_path,
@@ -68,6 +70,20 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert read_json(path) == "old"
+
+
+def test_a_full_disk_is_told_whatever_the_library_makes_of_it(tmp_path: Path) -> None:
+    """As torch does: its own error while the system's is handled. A real one: tests/faults."""
+    for writing in (atomic_path, atomic_folder):
+        path = tmp_path / writing.__name__
+        with pytest.raises(InputError, match=rf"{path}: its disk is full"), writing(path):
+            try:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            except OSError:
+                raise RuntimeError("unexpected pos 576 vs 534")  # noqa: B904
+        with pytest.raises(OSError, match="Permission"), writing(path):
+            raise OSError(errno.EACCES, "Permission denied")
+    assert contents(tmp_path) == []
 
 
 def test_a_folder_appears_whole_and_replaces_the_old(tmp_path: Path) -> None:

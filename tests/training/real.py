@@ -60,14 +60,19 @@ def config(folder: Path, *, method: str = "tris") -> Config:
     return check(merge(read_yaml(ROOT / "config.yaml"), changes))
 
 
-def write_inputs(folder: Path) -> None:
+def write_inputs(folder: Path, *, images: int = 8) -> None:
     """All four tables, the pictures, and a small CLIP of random weights."""
-    write_data(folder, noise=None)
+    write_data(folder, noise=None, images=images)
     pictures = folder / "raw" / "images"
     pictures.mkdir(parents=True)
-    for record in tiny.image_records():
+    for record in tiny.image_records(images):
         Image.fromarray(tiny.read_image(record)).save(pictures / record.file)
-    vocabulary = vocabulary_of([row.text for row in tiny.expressions()])
+    write_clip(folder, [row.text for row in tiny.expressions()])
+
+
+def write_clip(folder: Path, texts: list[str]) -> None:
+    """A small CLIP of random weights that knows the words of these texts."""
+    vocabulary = vocabulary_of(texts)
     architecture = {
         "embed_dim": 16,
         "vision_cfg": {"image_size": tiny.SIDE, "layers": [1, 1, 1, 1], "width": 8},
@@ -89,9 +94,9 @@ def write_inputs(folder: Path) -> None:
     ).save(folder / "clip")
 
 
-def write_data(folder: Path, *, noise: int | None) -> None:
+def write_data(folder: Path, *, noise: int | None, images: int = 8) -> None:
     """The tables; masks, boxes and categories are boxes of pixels, or noise."""
-    rows = tiny.expressions()
+    rows = tiny.expressions(images)
     rng = np.random.default_rng(noise)
     truth, objects = [], []
     for ref_id, row in {row.ref_id: row for row in rows}.items():
@@ -114,7 +119,7 @@ def write_data(folder: Path, *, noise: int | None) -> None:
         Sentence(row.dataset, row.split, row.image_id, row.ref_id, row.sent_id, row.text, row.text)
         for row in rows
     ]
-    records = [replace(record, split="train") for record in tiny.image_records()]
+    records = [replace(record, split="train") for record in tiny.image_records(images)]
     write_tables(
         Layout.of(config(folder)).table("truth").parent,
         DatasetTables(sentences, records, truth, objects),

@@ -149,6 +149,7 @@ def train(folder: Path, network: nn.Module | None = None, **changes: Any) -> nn.
         "channels_last": False,
         "accelerator": "cpu",
         "devices": 1,
+        "nodes": 1,
         "threads": 1,
         "seed": 0,
         "run_key": "key",

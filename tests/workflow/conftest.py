@@ -67,7 +67,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         )
 
     jobs = planned_jobs("--forceall", root=root)
-    metrics = str(Layout.of(load([root / "config.yaml"])).metrics)
+    metrics = str(Layout.of(load([root / "config.yaml"])).ladder)
     (root / "dvc.yaml").write_text(description(jobs, metrics=metrics), encoding="utf-8")
     for output in (root / path for job in jobs for path in job.outputs):
         output.parent.mkdir(parents=True, exist_ok=True)
