@@ -26,6 +26,9 @@ except InputError as error:
 layout = flow.layout
 training_threads = flow.config.machine.training_threads
 devices = flow.config.machine.devices
+# On two cores a reference that learns from true masks would take one of them while Stage-1 and refining,
+# which all else waits for, are not done. So it waits: 60 and 50 together are more than the profile's 100.
+few_cores = (workflow.cores or 0) <= 2 * training_threads
 
 
 localrules:
@@ -249,6 +252,7 @@ rule train_localizer:
     threads: training_threads * devices
     resources:
         **flow.across_nodes,
+        patience=50 if few_cores else 0,
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=1440,
     params:
@@ -278,6 +282,7 @@ rule respond:
         "envs/pipeline.yaml"
     threads: training_threads
     resources:
+        patience=50 if few_cores else 0,
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=240,
     params:
@@ -366,6 +371,7 @@ rule refine:
         "logs/refine-{run}-{shard}.log",
     benchmark:
         flow.benchmark("refine-{run}-{shard}")
+    priority: 10
     conda:
         "envs/pipeline.yaml"
     resources:
@@ -399,6 +405,9 @@ rule train_segmentor:
     threads: training_threads * devices
     resources:
         **flow.across_nodes,
+        patience=lambda wildcards: (
+            (60 if flow.is_supervised(wildcards.run) else 40) if few_cores else 0
+        ),
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=1440,
     params:
