@@ -28,7 +28,8 @@ training_threads = flow.config.machine.training_threads
 devices = flow.config.machine.devices
 # On two cores a reference that learns from true masks would take one of them while Stage-1 and refining,
 # which all else waits for, are not done. So it waits: 60 and 50 together are more than the profile's 100.
-few_cores = (workflow.cores or 0) <= 2 * training_threads
+# Drawing the graph, reporting and unlocking name no cores at all, and `workflow.cores` would refuse that.
+few_cores = (workflow.resource_settings.cores or 0) <= 2 * training_threads
 
 
 localrules:
