@@ -2,12 +2,14 @@
 #   PYTHON=/path/to/python3   the interpreter for .venv (3.11 or newer)
 #   EXTRAS=test,lint,llm      optional packages, by name in pyproject.toml
 #   CORES=4                   processor cores that the workflow may use
+#   TESTERS=4                 processes that share the tests, a file each
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS ?= test,lint
 CORES ?= all
+TESTERS ?= 2
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help setup run test lint bench touch dvc clean
@@ -25,7 +27,7 @@ run: setup ## the whole workflow: data, weights, training, report (results/repor
 	snakemake --cores $(CORES)
 
 test: setup ## all tests
-	python -m pytest -q
+	OMP_NUM_THREADS=1 python -m pytest -q --numprocesses $(TESTERS) --dist loadfile
 
 lint: setup ## style, types and the workflow's form
 	ruff check .
