@@ -190,8 +190,8 @@ def test_a_mistake_is_one_line_with_key_value_and_what_is_allowed(
     [
         ("runs: {weak: {machine: {shards: 3}}}", "runs.weak.machine: is shared"),
         (
-            "runs: {weak: {pseudo_labels: {splits: [train]}}}",
-            "runs.weak.pseudo_labels.splits: is shared",
+            "runs: {weak: {pseudo_labels: {splits: [train, val]}}}",
+            "runs.weak.pseudo_labels.splits: val has no proposals",
         ),
         ("runs: {weak: {evaluation: {convention: rela}}}", "runs.weak: dataset.text: 'sentence'"),
         ("runs: {weak: {pseudo_labels: 3}}", "runs.weak: pseudo_labels: "),

@@ -72,13 +72,13 @@ def check(content: Mapping[str, Any], *, source: str = "config") -> Config:
                 f"{source}: runs.{name}.{sorted(outside)[0]}: is shared by all runs; "
                 "set it at the top level"
             )
-        section = overlay.get("pseudo_labels")
-        if isinstance(section, Mapping) and "splits" in section:
-            raise InputError(
-                f"{source}: runs.{name}.pseudo_labels.splits: is shared by all runs, as their "
-                "proposals are; set it at the top level"
-            )
         settings[name] = _validate(merge(content, overlay), f"{source}: runs.{name}")
+        proposed = config.pseudo_labels.splits
+        if more := [s for s in settings[name].pseudo_labels.splits if s not in proposed]:
+            raise InputError(
+                f"{source}: runs.{name}.pseudo_labels.splits: {more[0]} has no proposals, which "
+                f"all runs share; add it to pseudo_labels.splits at the top level, {proposed}"
+            )
     variants = variants_of(settings)
     for place, published in enumerate(config.report.published):
         if unknown := [name for name in published.figures if name not in variants]:
@@ -97,6 +97,8 @@ RUN_INDEPENDENT = frozenset(
         "download",
         "miniature",
         "small_clip",
+        "small_llm",
+        "cues",
         "proposals",
         "report",
         "runs",
