@@ -18,13 +18,13 @@ OVERLAYS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("exper
 # What TRIS publishes, wherever the value comes from: the overlay or the default under it.
 TRIS_PAPER: dict[str, Any] = {
     "encoder.model": "RN50-quickgelu",
-    "encoder.pretrained": "openai",
+    "encoder.pretrained": "artifacts/weights/RN50-quickgelu.openai.safetensors",
     "encoder.output_stride": 32,
     "encoder.context": 20,
     "encoder.image_size": 320,
     "encoder.normalise": "imagenet",
     "critic.model": "ViT-B-32-quickgelu",
-    "critic.pretrained": "openai",
+    "critic.pretrained": "artifacts/weights/ViT-B-32-quickgelu.openai.safetensors",
     "critic.context": 20,
     "critic.image_size": 224,
     "localizer.hidden": 1024,
@@ -103,7 +103,7 @@ TRIS_PAPER: dict[str, Any] = {
     "segmentor.loss": "bce",
     "segmentor.training.epochs": 15,
     "segmentor.training.batch_size": 48,
-    "dataset.source": "folder",
+    "dataset.source": "download",
     "dataset.text": "sentence",
     "evaluation.convention": "tris",
 }
@@ -183,6 +183,13 @@ TRIS_FIGURES: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "tris_referit": ((33.33, 61.70), (44.57, 67.00)),
 }
 TRIS_DATASETS = (*TRIS_FIGURES, "tris_grefcoco", "tris_refcoco_unseen")
+# Table 2 of EHIN: IoU and PointM of the first split, after Stage-1 and after Stage-2.
+EHIN_FIGURES: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
+    "ehin_refcoco_plus": ((25.53, 55.63), (30.41, 58.05)),
+    "ehin_refcocog": ((27.04, 51.96), (36.90, 59.19)),
+    "ehin_refcocog_google": ((27.43, 53.64), (36.14, 59.65)),
+    "ehin_referit": ((36.14, 61.49), (45.47, 69.32)),
+}
 
 # Where EHIN differs from what it shares with TRIS, and what it has of its own.
 EHIN_PAPER: dict[str, Any] = {
@@ -243,7 +250,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_overlays_are_found() -> None:
     names = {"miniature_tiny", "miniature_ehin", "tris_paper", "ehin_paper"}
-    names |= {"own_data", *TRIS_DATASETS}
+    names |= {"own_data", *TRIS_DATASETS, *EHIN_FIGURES}
     names |= {f"ablations/{name}" for name in ("tris_terms", "seeds", "refiners", *EHIN_ABLATIONS)}
     assert {f"experiments/{name}.yaml" for name in names} <= set(OVERLAYS)
 
@@ -310,22 +317,38 @@ def test_tris_on_another_dataset_changes_the_dataset_alone(name: str) -> None:
     config = merged(f"experiments/{name}.yaml")
     assert list(config.runs) == [name]
     paper = run_config(merged("experiments/tris_paper.yaml"), "tris_paper")
-    allowed = {"paths", "dataset", "runs", "report", "evaluation", "pseudo_labels"}
+    allowed = {"paths", "dataset", "download", "runs", "report", "evaluation", "pseudo_labels"}
     own = run_config(config, name)
     assert own.model_dump(exclude=allowed) == paper.model_dump(exclude=allowed)
     assert own.pseudo_labels.model_copy(update={"splits": []}) == paper.pseudo_labels.model_copy(
         update={"splits": []}
     )
-    assert own.dataset.source == "folder" and own.dataset.name != paper.dataset.name
+    assert own.dataset.source == ("folder" if name == "tris_referit" else "download")
+    assert own.dataset.name != paper.dataset.name
 
 
-@pytest.mark.parametrize("name", TRIS_FIGURES)
+@pytest.mark.parametrize("name", EHIN_FIGURES)
+def test_ehin_on_another_dataset_is_ehin_on_what_tris_has_there(name: str) -> None:
+    config = merged(f"experiments/{name}.yaml")
+    assert list(config.runs) == [name]
+    own = run_config(config, name).model_dump()
+    paper = run_config(merged("experiments/ehin_paper.yaml"), "ehin_rn50").model_dump()
+    same = ("encoder", "critic", "localizer", "ehin", "segmentor", "evaluation", "inference")
+    assert {key: own[key] for key in same} == {key: paper[key] for key in same}
+    below = "tris_paper" if name == "ehin_refcocog" else name.replace("ehin", "tris")
+    tris = merged(f"experiments/{below}.yaml")
+    assert own["dataset"] == tris.dataset.model_dump()
+    assert own["pseudo_labels"] == tris.pseudo_labels.model_dump()
+
+
+@pytest.mark.parametrize("name", [*TRIS_FIGURES, *EHIN_FIGURES])
 def test_the_figures_of_the_paper_stand_in_overlay_and_header(name: str) -> None:
-    response, segmentor = TRIS_FIGURES[name]
+    response, segmentor = (TRIS_FIGURES | EHIN_FIGURES)[name]
+    overlap = "mIoU" if name in TRIS_FIGURES else "oIoU"
     overlay = f"experiments/{name}.yaml"
     published = {item.rung: item.figures[name] for item in merged(overlay).report.published}
     assert published == {
-        rung: dict(zip(("mIoU", "PointM"), figures, strict=True))
+        rung: dict(zip((overlap, "PointM"), figures, strict=True))
         for rung, figures in (("response", response), ("segmentor", segmentor))
     }
     header = (ROOT / overlay).read_text().split("\n\n")[0]
@@ -420,7 +443,9 @@ def test_ehin_meets_tris_at_equal_steps() -> None:
     }
     assert len(shown) == 1
     default = load([ROOT / "config.yaml"]).localizer
-    assert runs["tris-0"].localizer == default
+    tris = runs["tris-0"].localizer
+    fewer = default.training.model_copy(update={"texts_per_image": tris.training.texts_per_image})
+    assert tris == default.model_copy(update={"training": fewer})
     assert runs["ehin-0"].ehin.loss_weights.contrast == default.loss_weights.contrast
 
 
