@@ -181,6 +181,77 @@ rule pretrain:
         "python -m pipeline.cli pretrain --config {params.config} --threads {threads} > {log} 2>&1"
 
 
+rule mask_scenes:
+    input:
+        code=code_of("mask_scenes"),
+    output:
+        layout.mask_scenes,
+    log:
+        "logs/mask_scenes.log",
+    benchmark:
+        flow.benchmark("mask_scenes")
+    conda:
+        "envs/pipeline.yaml"
+    threads: flow.config.machine.shards
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        config=flow.resolved,
+        settings=flow.settings("mask_scenes"),
+    shell:
+        "python -m pipeline.cli mask-scenes --config {params.config} --threads {threads} > {log} 2>&1"
+
+
+rule pretrain_sam:
+    input:
+        scenes=layout.mask_scenes,
+        code=code_of("pretrain_sam"),
+    output:
+        **layout.small_sam_files,
+    log:
+        "logs/pretrain_sam.log",
+    benchmark:
+        flow.benchmark("pretrain_sam")
+    conda:
+        "envs/pipeline.yaml"
+    threads: flow.config.machine.pretraining_threads * devices
+    resources:
+        **flow.across_nodes,
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=240,
+    params:
+        config=flow.resolved,
+        settings=flow.settings("pretrain_sam"),
+    shell:
+        "python -m pipeline.cli pretrain-sam --config {params.config} --threads {threads} > {log} 2>&1"
+
+
+rule pretrain_llm:
+    input:
+        prompt=flow.cue_prompt(),
+        code=code_of("pretrain_llm"),
+    output:
+        **layout.small_llm_files,
+    log:
+        "logs/pretrain_llm.log",
+    benchmark:
+        flow.benchmark("pretrain_llm")
+    priority: 10
+    conda:
+        "envs/pipeline.yaml"
+    threads: training_threads * devices
+    resources:
+        **flow.across_nodes,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=120,
+    params:
+        config=flow.resolved,
+        settings=flow.settings("pretrain_llm"),
+    shell:
+        "python -m pipeline.cli pretrain-llm --config {params.config} --threads {threads} > {log} 2>&1"
+
+
 rule tables:
     input:
         folder=flow.folder,
@@ -207,10 +278,37 @@ rule tables:
         "python -m pipeline.cli tables --config {params.config} --threads {threads} > {log} 2>&1"
 
 
+rule decompose:
+    input:
+        expressions=layout.table("expressions"),
+        model=flow.cue_files(),
+        code=code_of("decompose"),
+    output:
+        layout.cues("{shard}"),
+    log:
+        "logs/decompose-{shard}.log",
+    benchmark:
+        flow.benchmark("decompose-{shard}")
+    priority: 10
+    conda:
+        "envs/pipeline.yaml"
+    threads: training_threads
+    resources:
+        mem_mb=lambda wildcards, attempt: flow.cue_memory_mb * attempt,
+        runtime=1440,
+    params:
+        config=flow.resolved,
+        settings=flow.settings("decompose"),
+    shell:
+        "python -m pipeline.cli decompose --config {params.config} --shard {wildcards.shard}"
+        " --threads {threads} > {log} 2>&1"
+
+
 rule propose:
     input:
         pictures=ancient(flow.folder),
         images=layout.table("images"),
+        sam=flow.sam(None, "propose"),
         code=code_of("propose"),
     output:
         layout.proposals("{shard}"),
@@ -239,6 +337,8 @@ rule train_localizer:
         images=layout.table("images"),
         encoder=lambda wildcards: flow.encoder(wildcards.run),
         critic=lambda wildcards: flow.critic(wildcards.run),
+        cues=lambda wildcards: flow.cues(wildcards.run),
+        proposals=lambda wildcards: flow.learned_proposals(wildcards.run),
         code=code_of("train_localizer"),
     output:
         weights=layout.localizer("{run}"),
@@ -271,6 +371,7 @@ rule respond:
         images=layout.table("images"),
         encoder=lambda wildcards: flow.encoder(wildcards.run),
         localizer=lambda wildcards: flow.localizer(wildcards.run),
+        cues=lambda wildcards: flow.cues(wildcards.run),
         code=code_of("respond"),
     output:
         layout.responses("{run}"),
@@ -304,6 +405,7 @@ rule label_irnet:
         proposals=lambda wildcards: flow.proposals(
             wildcards.run, wildcards.shard, step="label_irnet"
         ),
+        sam=lambda wildcards: flow.sam(wildcards.run, "label_irnet"),
         code=code_of("label_irnet"),
     output:
         layout.irnet_labels("{run}", "{shard}"),
@@ -363,6 +465,7 @@ rule refine:
         responses=lambda wildcards: flow.responses(wildcards.run),
         critic=lambda wildcards: flow.critic(wildcards.run),
         proposals=lambda wildcards: flow.proposals(wildcards.run, wildcards.shard, step="refine"),
+        sam=lambda wildcards: flow.sam(wildcards.run, "refine"),
         irnet=lambda wildcards: flow.irnet(wildcards.run),
         irnet_trunk=lambda wildcards: flow.irnet_trunk(wildcards.run),
         code=code_of("refine"),
@@ -426,6 +529,7 @@ rule segment:
         images=layout.table("images"),
         encoder=lambda wildcards: flow.encoder(wildcards.run),
         segmentor=lambda wildcards: flow.segmentor(wildcards.run),
+        sam=lambda wildcards: flow.sam(wildcards.run, "segment"),
         code=code_of("segment"),
     output:
         layout.predictions("{run}"),

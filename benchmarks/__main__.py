@@ -18,6 +18,8 @@ NAMES = (
     "inference",
     "crf_kernel",
     "random_walk",
+    "cues",
+    "sam",
     "loading",
     "evaluation_memory",
     "scale",

@@ -135,10 +135,34 @@ def pretrain(config: Configs = None, threads: Threads = 1) -> None:
     _step("pretrain", config, threads, trains=True)
 
 
+@app.command("mask-scenes")
+def mask_scenes(config: Configs = None, threads: Threads = 1) -> None:
+    """Draw other scenes with the masks of their objects, to pretrain the small SAM."""
+    _step("mask_scenes", config, threads, processes=threads)
+
+
+@app.command("pretrain-sam")
+def pretrain_sam(config: Configs = None, threads: Threads = 1) -> None:
+    """Pretrain the small SAM on the masks of other scenes than the dataset's."""
+    _step("pretrain_sam", config, threads, trains=True)
+
+
+@app.command("pretrain-llm")
+def pretrain_llm(config: Configs = None, threads: Threads = 1) -> None:
+    """Train the small LLM to decompose expressions, for PCNet's cues."""
+    _step("pretrain_llm", config, threads, trains=True)
+
+
 @app.command()
 def tables(config: Configs = None, threads: Threads = 1) -> None:
     """Turn a published dataset into tables of expressions, images, truth and objects."""
     _step("tables", config, threads)
+
+
+@app.command()
+def decompose(shard: Shard, config: Configs = None, threads: Threads = 1) -> None:
+    """Decompose expressions into cues, for one shard of the images."""
+    _step("decompose", config, threads, shard=shard, processors=threads)
 
 
 @app.command()

@@ -19,10 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from pipeline.training.flips import mirrored
+from pipeline.layers import padded_rows
+from pipeline.training.phrases import mirrored_phrase
 
 Item = tuple[NDArray[np.uint8], Sequence[str]]  # an image (H, W, 3) and its expressions
-Look = Callable[[Iterable[Item], int | None, str], Iterator[NDArray[np.float32]]]
+CuesOf = Callable[[str], Sequence[str]]
+# an image and its expressions, each with its cues after it
+View = tuple[NDArray[np.uint8], Sequence[Sequence[str]]]
+Look = Callable[[Iterable[View], int | None, str], Iterator[NDArray[np.float32]]]
 
 
 def device_of(accelerator: Literal["auto", "cpu", "gpu"]) -> torch.device:
@@ -40,7 +44,9 @@ class Viewer:
         images_per_batch: images that are encoded together.
         bf16: whether to compute in bfloat16 (autocast), as networks trained so expect.
         mirror: whether to average with what is seen in the mirrored image, sentences mirrored too.
-            A sentence that cannot be mirrored is answered from the image alone.
+            A sentence that cannot be mirrored, or a cue of which cannot, is answered from the image
+            alone.
+        cues: the cues of an expression, equally many of all, for a localizer that reads them.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class Viewer:
         images_per_batch: int,
         bf16: bool,
         mirror: bool,
+        cues: CuesOf | None = None,
     ) -> None:
         self._network: Any = network.eval().to(device)
         self._network.to(memory_format=torch.channels_last)
@@ -60,6 +67,7 @@ class Viewer:
         self._images_per_batch = images_per_batch
         self._bf16 = bf16
         self._mirror = mirror
+        self._cues = cues
         encoder = self._network.encoder
         self._mean = torch.tensor(encoder.mean, device=device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(encoder.std, device=device).view(1, 3, 1, 1) * 255
@@ -80,47 +88,54 @@ class Viewer:
         self, look: Look, items: Iterable[Item], total: int | None, title: str
     ) -> Iterator[NDArray[np.float32]]:
         """What `look` sees, averaged with the mirrored view where one is wanted and can be told."""
+        said = ((image, [self._phrase(text) for text in texts]) for image, texts in items)
         if not self._mirror:
-            yield from look(items, total, title)
+            yield from look(said, total, title)
             return
-        waiting: deque[list[str | None]] = deque()
+        waiting: deque[list[list[str] | None]] = deque()
 
-        def views() -> Iterator[Item]:
-            for image, texts in items:
-                turned = [mirrored(text) for text in texts]
+        def views() -> Iterator[View]:
+            for image, phrases in said:
+                turned = [mirrored_phrase(phrase) for phrase in phrases]
                 waiting.append(turned)
-                yield image, texts
+                yield image, phrases
                 yield (
                     image[:, ::-1],
                     [
-                        text if other is None else other
-                        for text, other in zip(texts, turned, strict=True)
+                        phrase if other is None else other
+                        for phrase, other in zip(phrases, turned, strict=True)
                     ],
                 )
 
         found = look(views(), None if total is None else 2 * total, title)
         for maps in found:
             other = next(found)[..., ::-1]
-            told = np.array([text is not None for text in waiting.popleft()])[:, None, None]
+            told = np.array([phrase is not None for phrase in waiting.popleft()])[:, None, None]
             yield np.where(told, (maps + other) / 2, maps)
+
+    def _phrase(self, text: str) -> Sequence[str]:
+        """An expression and its cues."""
+        return [text] if self._cues is None else [text, *self._cues(text)]
 
     @torch.inference_mode()
     def _respond(
-        self, items: Iterable[Item], total: int | None, title: str
+        self, items: Iterable[View], total: int | None, title: str
     ) -> Iterator[NDArray[np.float32]]:
         for features, tokens, owner, counts, _ in self._encoded(items, total, title):
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-                maps = self._network.respond(features, tokens, owner)[:, 0].float().cpu()
+                told = [] if self._cues is None else [tokens[:, 1:]]
+                maps = self._network.respond(features, tokens[:, 0], owner, *told)
+            maps = maps[:, 0].float().cpu()
             for mine in maps[: sum(counts)].split(counts):
                 yield mine.numpy()
 
     @torch.inference_mode()
     def _segment(
-        self, items: Iterable[Item], total: int | None, title: str
+        self, items: Iterable[View], total: int | None, title: str
     ) -> Iterator[NDArray[np.float32]]:
         for features, tokens, owner, counts, sizes in self._encoded(items, total, title):
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-                logits = self._network.segment(features, tokens, owner, self._size).float()
+                logits = self._network.segment(features, tokens[:, 0], owner, self._size).float()
             for mine, size in zip(logits[: sum(counts)].split(counts), sizes, strict=True):
                 if size != self._size:
                     mine = functional.interpolate(mine, size, mode="bilinear", align_corners=False)
@@ -128,9 +143,10 @@ class Viewer:
 
     @torch.inference_mode()
     def _encoded(
-        self, items: Iterable[Item], total: int | None, title: str
+        self, items: Iterable[View], total: int | None, title: str
     ) -> Iterator[tuple[Any, Tensor, Tensor, list[int], list[tuple[int, int]]]]:
-        """Batches of M images: features, tokens (N, T), owner (N,), texts and size of each image.
+        """Batches of M images: features, tokens (N, 1 + C, T) of the texts and their C cues, owner
+        (N,), texts and size of each image.
 
         The last of the N rows may be padding: N is at least the sum of the M numbers of texts.
         """
@@ -138,12 +154,13 @@ class Viewer:
         with tqdm(total=total, desc=title, unit="image", mininterval=1.0) as bar:
             while batch := list(islice(stream, self._images_per_batch)):
                 images = torch.cat([self._prepared(image) for image, _ in batch])
-                texts = [text for _, mine in batch for text in mine]
+                texts = [phrase for _, mine in batch for phrase in mine]
                 counts = [len(mine) for _, mine in batch]
                 owner = torch.arange(len(batch)).repeat_interleave(torch.tensor(counts))
-                rows = padded(len(texts))
+                rows = padded_rows(len(texts))
                 owner = functional.pad(owner, (0, rows - len(texts))).to(self._device)
-                tokens = self._network.encoder.tokenize(texts)
+                tokens = self._network.encoder.tokenize([text for said in texts for text in said])
+                tokens = tokens.unflatten(0, (len(texts), -1))
                 tokens = tokens[torch.arange(rows).clamp(max=len(texts) - 1)].to(self._device)
                 images = images.contiguous(memory_format=torch.channels_last)
                 with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
@@ -164,13 +181,3 @@ class Viewer:
                 pixels, self._size, mode="bilinear", align_corners=False, antialias=True
             )
         return (pixels - self._mean) / self._std
-
-
-def padded(texts: int) -> int:
-    """The rows that a batch of so many texts gets: the next of eight sizes an octave.
-
-    The kernels' library keeps what it prepared for every shape it met (20 MiB each with the
-    miniature's segmentor), so memory would grow with the number of batches.
-    """
-    step: int = 1 << max(texts.bit_length() - 4, 0)
-    return -(-texts // step) * step

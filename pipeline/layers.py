@@ -63,3 +63,13 @@ def coordinate_grid(height: int, width: int, *, like: Tensor) -> Tensor:
     x = (torch.arange(width, device=like.device) * 2 + 1) / width - 1
     y = (torch.arange(height, device=like.device) * 2 + 1) / height - 1
     return torch.stack([x.repeat(height), y.repeat_interleave(width)], dim=-1)
+
+
+def padded_rows(rows: int) -> int:
+    """The rows to which a batch of a varying number of texts is filled: eight sizes an octave.
+
+    The kernels' library keeps what it prepared for every shape it met (20 MiB each with the
+    miniature's segmentor), so memory would grow with the number of batches.
+    """
+    step: int = 1 << max(rows.bit_length() - 4, 0)
+    return -(-rows // step) * step

@@ -50,6 +50,37 @@ class Layout:
             "curves": self.small_clip / "curves.csv",
         }
 
+    # the small SAM
+    @property
+    def mask_scenes(self) -> Path:
+        return self.artifacts / "miniature" / "mask_scenes.parquet"
+
+    @property
+    def small_sam(self) -> Path:
+        return self.artifacts / "encoders" / "small_sam"
+
+    @property
+    def small_sam_files(self) -> dict[str, Path]:
+        return {
+            "weights": self.small_sam / "sam.safetensors",
+            "sizes": self.small_sam / "sam.json",
+            "curves": self.small_sam / "curves.csv",
+            "probe": self.small_sam / "probe.json",
+        }
+
+    @property
+    def small_llm(self) -> Path:
+        return self.artifacts / "encoders" / "small_llm" / "small_llm.gguf"
+
+    @property
+    def small_llm_files(self) -> dict[str, Path]:
+        folder = self.small_llm.parent
+        return {
+            "model": self.small_llm,
+            "quality": folder / "quality.json",
+            "curves": folder / "curves.csv",
+        }
+
     # weights as published
     def weights(self, file: str) -> Path:
         return self.artifacts / "weights" / file
@@ -66,6 +97,19 @@ class Layout:
     @property
     def all_proposals(self) -> list[Path]:
         return [self.proposals(shard) for shard in range(self.shards)]
+
+    def cues(self, shard: int) -> Path:
+        folder = self.artifacts / "datasets" / self.dataset
+        return folder / f"cues-{shard}-of-{self.shards}.parquet"
+
+    @property
+    def all_cues(self) -> list[Path]:
+        return [self.cues(shard) for shard in range(self.shards)]
+
+    @property
+    def cue_answers(self) -> Path:
+        """What language models answered; undeclared on purpose, as the checkpoints are."""
+        return self.artifacts / "cue_answers"
 
     # what a run makes
     def run(self, run: str) -> Path:

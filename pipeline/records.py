@@ -128,6 +128,8 @@ class Prediction:
 class Batch:
     """What a network sees. M images, B expressions, T tokens, K negatives, H x W pixels.
 
+    PCNet's batches have C cues a text and P proposals an image, in h x w cells, as well.
+
     images: (M, 3, H, W) float32, normalised for the encoder; each may have several expressions.
     owner: (B,) int64 in [0, M): the image of each expression.
     tokens: (B, T) int64, as ``Encoder.tokenize`` gives them.
@@ -137,6 +139,9 @@ class Batch:
         images where it has none), or None.
     masks: (B, 1, H, W) float32 in [0, 1], pseudo-labels or truth; None for a localizer.
     seed: for any randomness of the forward pass.
+    cues: (B, C, T) int64 tokens of each expression's cues, coarse to fine, or None.
+    proposals: (M, P, h, w) float32 in [0, 1], the share of each cell that a proposal covers, zero
+        where an image has fewer; or None.
     """
 
     images: Tensor
@@ -148,6 +153,8 @@ class Batch:
     negatives: Tensor | None
     masks: Tensor | None
     seed: int
+    cues: Tensor | None = None
+    proposals: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with every tensor on ``device`` (asynchronously from pinned memory)."""
@@ -165,4 +172,6 @@ class Batch:
             negatives=None if self.negatives is None else move(self.negatives),
             masks=None if self.masks is None else move(self.masks),
             seed=self.seed,
+            cues=None if self.cues is None else move(self.cues),
+            proposals=None if self.proposals is None else move(self.proposals),
         )

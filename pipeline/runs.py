@@ -37,18 +37,32 @@ STEP_KEYS: dict[str, tuple[str, ...]] = {
         "encoder.output_stride",
         "encoder.normalise",
     ),
+    "mask_scenes": ("miniature.seed", "miniature.scene", "small_sam.scenes"),
+    "pretrain_sam": ("seed", "small_sam", "miniature.scene.canvas"),
+    "pretrain_llm": (
+        "seed",
+        "small_llm",
+        "miniature.seed",
+        "miniature.scene",
+        "cues.count",
+        "cues.max_length",
+        "cues.fill",
+        "cues.llm",
+    ),
     "tables": ("dataset",),
-    "propose": ("proposals", "pseudo_labels.splits", "machine.shards", "dataset"),
-    "train_localizer": ("seed", "dataset", "encoder", "critic", "localizer", "ehin"),
+    "decompose": ("cues", "pseudo_labels.splits", "machine.shards", "dataset"),
+    "propose": ("proposals", "sam", "pseudo_labels.splits", "machine.shards", "dataset"),
+    "train_localizer": ("seed", "dataset", "encoder", "critic", "localizer", "ehin", "pcnet"),
     "respond": (
         "dataset",
         "encoder",
         "localizer",
         "ehin",
+        "pcnet",
         "inference.mirror_responses",
         "evaluation.rungs",
     ),
-    "label_irnet": ("seed", "dataset", "critic", "pseudo_labels", "machine.shards"),
+    "label_irnet": ("seed", "dataset", "critic", "pseudo_labels", "sam", "machine.shards"),
     "train_irnet": (
         "seed",
         "dataset",
@@ -60,12 +74,13 @@ STEP_KEYS: dict[str, tuple[str, ...]] = {
         "pseudo_labels.irnet.loss_weights",
         "pseudo_labels.irnet.training",
     ),
-    "refine": ("seed", "dataset", "encoder", "critic", "pseudo_labels", "machine.shards"),
+    "refine": ("seed", "dataset", "encoder", "critic", "pseudo_labels", "sam", "machine.shards"),
     "train_segmentor": ("seed", "dataset", "encoder", "segmentor"),
     "segment": (
         "dataset",
         "encoder",
         "segmentor",
+        "sam",
         "inference.mirror_masks",
         "evaluation.convention",
     ),
@@ -75,7 +90,7 @@ STEP_KEYS: dict[str, tuple[str, ...]] = {
 
 # Section of one method -> the key that names the method: to all other runs the section is nothing,
 # and their artifacts are the same whatever it says.
-METHOD_SECTIONS = {"ehin": "localizer.method"}
+METHOD_SECTIONS = {"ehin": "localizer.method", "pcnet": "localizer.method"}
 
 # Step -> the steps of the same run whose artifacts it reads.
 STEP_INPUTS: dict[str, tuple[str, ...]] = {
@@ -107,12 +122,42 @@ def is_localized(config: Config) -> bool:
 
 def is_refined(config: Config) -> bool:
     """Does this run make pseudo-labels, to measure them or to learn from them?"""
-    return not is_supervised(config) and config.evaluation.rungs != ["response"]
+    measured = "pseudo_label" in config.evaluation.rungs
+    return not is_supervised(config) and (measured or learns_to_segment(config))
 
 
 def is_segmented(config: Config) -> bool:
-    """Does this run go on to Stage-2?"""
+    """Does this run go on to masks by a segmentor?"""
     return "segmentor" in run_rungs(config)
+
+
+def learns_to_segment(config: Config) -> bool:
+    """Does this run train its segmentor? SAM is only asked."""
+    return is_segmented(config) and config.segmentor.method != "sam"
+
+
+def has_proposals(config: Config) -> bool:
+    """Does a step of this run read proposals?"""
+    snaps = is_refined(config) and "proposal_snap" in config.pseudo_labels.refine
+    return snaps or learns_from_proposals(config)
+
+
+def asks_sam(config: Config) -> bool:
+    """Does a step of this run, or the proposals that it reads, need SAM?"""
+    refines = is_refined(config) and "sam_prompt" in config.pseudo_labels.refine
+    proposes = has_proposals(config) and config.proposals.method == "sam"
+    segments = is_segmented(config) and config.segmentor.method == "sam"
+    return refines or proposes or segments
+
+
+def has_cues(config: Config) -> bool:
+    """Does this run's localizer read the cues of an expression?"""
+    return is_localized(config) and config.localizer.method == "pcnet"
+
+
+def learns_from_proposals(config: Config) -> bool:
+    """Does this run's localizer look at the proposals of the training images?"""
+    return has_cues(config) and bool(config.pcnet.region_terms)
 
 
 def has_irnet(config: Config) -> bool:
@@ -134,11 +179,29 @@ def step_settings(config: Config, run: str | None, step: str) -> dict[str, Any]:
     """The slice of the configuration that ``step`` reads, by dotted key."""
     content = (run_config(config, run) if run is not None else config).model_dump(mode="json")
     content["pseudo_labels"] = _applied(content["pseudo_labels"], step)
+    if content["segmentor"]["method"] == "sam":
+        content["segmentor"] = {key: content["segmentor"][key] for key in ("method", "sam")}
+    else:
+        del content["segmentor"]["sam"]
+    if step != "propose":
+        del content["sam"]["generator"]
+    if step == "train_localizer":  # which stage answers is asked of the trained network
+        del content["pcnet"]["crm"]["answer"]
     return {
         key: _at(content, key)
         for key in STEP_KEYS[step]
         if key not in METHOD_SECTIONS or _at(content, METHOD_SECTIONS[key]) == key
+        if key != "sam" or _reads_sam(content, step)
     }
+
+
+def _reads_sam(content: dict[str, Any], step: str) -> bool:
+    """Does ``step`` load a SAM? ``content["pseudo_labels"]`` is that of :func:`_applied`."""
+    if step == "propose":
+        return bool(content["proposals"]["method"] == "sam")
+    if step == "segment":
+        return bool(content["segmentor"]["method"] == "sam")
+    return "sam_prompt" in content["pseudo_labels"]["refine"]
 
 
 def owner(config: Config, run: str, step: str) -> str:
@@ -156,7 +219,8 @@ def _lineage(config: Config, run: str, step: str) -> list[Any]:
     """The settings of ``step`` and of every step before it."""
     settings: list[Any] = [step, step_settings(config, run, step)]
     own = run_config(config, run)
-    for before in STEP_INPUTS[step]:
+    asks = step == "segment" and own.segmentor.method == "sam"
+    for before in ("respond",) if asks else STEP_INPUTS[step]:
         if _takes(own, before):
             settings.append(_lineage(config, run, before))
     return settings

@@ -40,6 +40,7 @@ def reduced_copy(target: Path, *, machine: dict[str, Any]) -> Copy:
         "dataset": {"folder": default["dataset"]["folder"]},
         "encoder": {"model": default["encoder"]["model"]},
         "critic": {"model": default["critic"]["model"]},
+        "sam": {"model": default["sam"]["model"]},
         "runs": {"supervised": None},
     }
     content = merge(merge(default, tiny), places)

@@ -10,6 +10,7 @@ import torch
 
 from pipeline.encoders.openclip import OpenClipEncoder, new_clip, vocabulary_of
 from pipeline.encoders.vocabulary import Vocabulary
+from pipeline.localizers.pcnet import TERMS, PcnetLocalizer
 from pipeline.localizers.tris import TrisLocalizer
 from pipeline.records import Batch
 from pipeline.segmentors.tris import TrisSegmentor
@@ -55,6 +56,29 @@ def encoder(seed: int, *, image_size: int = SIDE, normalise: str = "clip") -> Op
     )
 
 
+def transformer() -> OpenClipEncoder:
+    """Random weights; one level of stride 8."""
+    architecture = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": SIDE, "layers": 1, "width": 64, "patch_size": 8},
+        "text_cfg": {
+            "context_length": CONTEXT,
+            "vocab_size": vocabulary().size,
+            "width": 16,
+            "heads": 2,
+            "layers": 1,
+        },
+    }
+    return OpenClipEncoder(
+        new_clip(architecture, 0),
+        vocabulary(),
+        architecture=architecture,
+        output_stride=8,
+        context=CONTEXT,
+        normalise="clip",
+    )
+
+
 def localizer(**options: Any) -> TrisLocalizer:
     """The paper's settings at a small size; `critic` may be an encoder."""
     torch.manual_seed(0)
@@ -77,6 +101,43 @@ def localizer(**options: Any) -> TrisLocalizer:
         "terms": ("classification",),
     }
     return TrisLocalizer(**(settings | options))
+
+
+def pcnet(**options: Any) -> PcnetLocalizer:
+    """The paper's settings at a small size, with all terms."""
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {
+        "encoder": encoder(0),
+        "critic": None,
+        "hidden": 24,
+        "stages": 3,
+        "modulation": "vta_tta",
+        "visual": 0.1,
+        "told": "cues",
+        "negatives": "all",
+        "stage_weights": (1, 1, 1),
+        "answer": "last",
+        "ras_alignment": "max",
+        "background": "others",
+        "earlier": "learns",
+        "iad_alignment": "max",
+        "form": "distance",
+        "scores": "raw",
+        "iad_temperature": 0.1,
+        "others": 1,
+        "temperature": 0.07,
+        "levels": (-1,),
+        "coordinates": False,
+        "projection": "random",
+        "positives": "referent",
+        "same_image": "ignore",
+        "focal_power": 3.0,
+        "focal_floor": 0.01,
+        "cosine_floor": 1e-4,
+        "cosine_ceiling": 0.9999,
+        "terms": TERMS,
+    }
+    return PcnetLocalizer(**(settings | options))
 
 
 def segmentor(**options: Any) -> TrisSegmentor:
@@ -119,6 +180,27 @@ def batch(rows: int, *, images: int | None = None, seed: int = 0, side: int = SI
         negatives=torch.stack([tokens[(ids + 1) % 6], tokens[(ids + 2) % 6]], dim=1),
         masks=masks,
         seed=0,
+    )
+
+
+def told(plain: Batch, *, cues: int = 4, proposals: int = 5, cell: int = 16) -> Batch:
+    """The batch with cues, random proposals of cells of 16 pixels, and a referent for each text.
+
+    The last proposal of every image is padding.
+    """
+    generator = torch.Generator().manual_seed(1)
+    side = plain.images.shape[-1] // cell
+    masks = (
+        torch.rand(len(plain.images), proposals, side, side, generator=generator) > 0.5
+    ).float()
+    masks[:, 0, 0, 0] = 1  # at least one proposal of each image is a mask
+    masks[:, -1] = 0
+    tokens = vocabulary().encode(TEXTS, CONTEXT)
+    return dataclasses.replace(
+        plain,
+        ref_ids=torch.arange(len(plain.owner)),
+        cues=tokens[(plain.text_ids[:, None] + torch.arange(cues)) % len(TEXTS)],
+        proposals=masks,
     )
 
 

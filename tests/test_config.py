@@ -64,9 +64,9 @@ def changed(overlay: str) -> Config:
         ("dataset: {train: trian}", "dataset.train", ["'trian'", "train, val, testA, testB"]),
         ("miniature: {scene: {min_objects: 9}}", "miniature.scene.max_objects", ["5", "9 or more"]),
         (
-            "segmentor: {training: {distinct_referents: true}}",
+            "segmentor: {training: {distinct_referents: true, sampling: referents}}",
             "segmentor.training.distinct_referents",
-            ["True", "false with sampling: images", "expressions"],
+            ["True", "false with sampling: referents", "expressions or images"],
         ),
         (
             "localizer: {loss_weights: {calibration: 2}, training: {negatives: 0}}",
@@ -98,12 +98,42 @@ def changed(overlay: str) -> Config:
             "localizer.training.negatives",
             ["0", "1 or more", "ehin.loss_weights.eclm"],
         ),
+        (
+            "pcnet: {loss_weights: {classification: 0, contrast: 0, shrinking: 0, "
+            "disambiguation: 0}}",
+            "pcnet.loss_weights",
+            ["above 0"],
+        ),
+        (
+            "pcnet: {crm: {stages: 1}}",
+            "pcnet.loss_weights.shrinking",
+            ["1.0", "0 with crm.stages 1"],
+        ),
+        ("pcnet: {crm: {stages: 6}}", "pcnet.crm.stage_weights", ["6 or more, one a stage"]),
+        (
+            "pcnet: {crm: {stage_weights: [0, 0, 0, 1]}}",
+            "pcnet.crm.stage_weights",
+            ["above 0 for at least one of the stages"],
+        ),
+        ("pcnet: {crm: {answer: 3}}", "pcnet.crm.answer", ["3", "below stages 3"]),
+        ("pcnet: {crm: {answer: first}}", "pcnet.crm.answer", ["'first'", "'last'"]),
+        (
+            "{localizer: {method: pcnet}, cues: {count: 2}}",
+            "pcnet.crm.stages",
+            ["3", "cues.count 2 or less"],
+        ),
+        (
+            "{localizer: {method: pcnet}, pseudo_labels: {splits: [testA]}, "
+            "evaluation: {rungs: [response]}}",
+            "pseudo_labels.splits",
+            ["'testA'", "dataset.train, 'train'", "pcnet.loss_weights.shrinking"],
+        ),
         ("ehin: {eclm: {level: middle}}", "ehin.eclm.level", ["'early' or 'late'", "'middle'"]),
         ("localizer: {cosine_floor: 1}", "localizer.cosine_floor", ["1.0", "0.9999"]),
         (
             "pseudo_labels: {refine: [crf, prms]}",
             "pseudo_labels.refine",
-            ["'prms'", "threshold, irnet, crf or proposal_snap"],
+            ["'prms'", "threshold, irnet, crf, proposal_snap or sam_prompt"],
         ),
         (
             "pseudo_labels: {refine: [irnet, prms, irnet]}",
@@ -141,6 +171,13 @@ def changed(overlay: str) -> Config:
             "pseudo_labels.splits",
             ["'testA'", "'train'", "proposal_snap before irnet"],
         ),
+        ("cues: {backend: magic}", "cues.backend", ["'rules' or 'llm'", "'magic'"]),
+        (
+            "cues: {llm: {max_tokens: 256}}",
+            "cues.llm.max_tokens",
+            ["256", "below context 256"],
+        ),
+        ("small_llm: {width: 100}", "small_llm.width", ["100", "a multiple of twice heads 4"]),
         (
             "segmentor: {consistency: {loss: kl}}",
             "segmentor.training.ema",
@@ -188,6 +225,7 @@ def test_a_mistake_is_one_line_with_key_value_and_what_is_allowed(
 @pytest.mark.parametrize(
     ("overlay", "words"),
     [
+        ("runs: {weak: {cues: {count: 3}}}", "runs.weak.cues: is shared"),
         ("runs: {weak: {machine: {shards: 3}}}", "runs.weak.machine: is shared"),
         (
             "runs: {weak: {pseudo_labels: {splits: [train, val]}}}",

@@ -44,7 +44,8 @@ ONE_FILE = {
     "open_clip": "encoders/openclip.py",
     "pydensecrf": "pseudo_labels/crf.py",
     "segment_anything": None,  # any one file
-    "llama_cpp": None,
+    "llama_cpp": "cues/llama.py",
+    "gguf": "miniature/small_llm_export.py",
     "transformers": None,
 }
 ONE_ROOM = {"lightning": "training", "pytorch_lightning": "training"}

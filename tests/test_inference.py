@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.inference import Item, Viewer, padded
+from pipeline.inference import Item, Viewer
 
 SIDE = 8
 
@@ -61,11 +61,3 @@ def test_every_image_gets_its_own_texts_back(task: str) -> None:
     for index, (maps, (_, texts)) in enumerate(zip(found, items, strict=True)):
         assert maps[:, 0, 0] == pytest.approx([10 * index + len(text) for text in texts], rel=1e-4)
     assert len(set(network.rows)) < len(network.rows)
-
-
-def test_batches_come_in_few_sizes_and_hardly_larger() -> None:
-    sizes = [padded(texts) for texts in range(1, 1025)]
-    assert sizes[:15] == list(range(1, 16))  # a person's few expressions cost nothing more
-    assert all(size >= texts for texts, size in enumerate(sizes, 1))
-    assert all(size <= 1.125 * texts for texts, size in enumerate(sizes, 1))
-    assert len({size for size in sizes if 256 <= size < 512}) == 8

@@ -19,6 +19,8 @@ def batch(**other: object) -> Batch:
         "negatives": torch.ones(2, 3, 5, dtype=torch.int64),
         "masks": torch.zeros(2, 1, 4, 4),
         "seed": 3,
+        "cues": torch.ones(2, 4, 5, dtype=torch.int64),
+        "proposals": torch.zeros(2, 6, 2, 2),
     }
     return Batch(**(values | other))  # type: ignore[arg-type]
 
@@ -32,9 +34,10 @@ def test_every_tensor_of_a_batch_moves() -> None:
     assert moved.seed == 3
 
 
-def test_a_batch_without_negatives_or_masks_moves() -> None:
-    moved = batch(negatives=None, masks=None).to(torch.device("meta"))
-    assert moved.negatives is None and moved.masks is None
+def test_a_batch_without_what_it_may_lack_moves() -> None:
+    lacking = dict.fromkeys(("negatives", "masks", "cues", "proposals"))
+    moved = batch(**lacking).to(torch.device("meta"))
+    assert all(getattr(moved, name) is None for name in lacking)
 
 
 def test_moving_keeps_the_values() -> None:

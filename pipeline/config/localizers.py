@@ -38,12 +38,13 @@ class Localizer(Section):
     """Stage-1: TRIS (Liu et al., ICCV 2023), and what EHIN shares with it.
 
     ``method: ehin`` reads the section ``ehin`` in place of ``alpha``, ``loss_weights`` and
-    ``loss_starts``. With ``training.sampling: images`` no image is twice in a batch: every text of
+    ``loss_starts``, and ``method: pcnet`` the section ``pcnet`` in place of these and of
+    ``prompt_texts``. With ``training.sampling: images`` no image is twice in a batch: every text of
     an image is its own, so ``same_image`` has nothing to decide and ``positives: referent`` is
     ``text``.
     """
 
-    method: Literal["tris", "ehin"]
+    method: Literal["tris", "ehin", "pcnet"]
     hidden: Count
     alpha: NonNegative
     temperature: Positive

@@ -9,10 +9,14 @@ from pydantic import Field
 from pipeline.config.section import Count, NonNegative, Positive, Section, Share
 
 
-class Superpixels(Section):
-    """Class-agnostic proposals without a network, see ``proposals/superpixels.py``."""
+class Proposals(Section):
+    """Class-agnostic proposals, see ``proposals/``.
 
-    method: Literal["superpixels"]
+    From ``working_side`` to ``size_power``, and ``maximum_share``: of the superpixels. SAM's own
+    numbers are the section ``sam``.
+    """
+
+    method: Literal["superpixels", "sam"]
     working_side: Count
     scale: Positive
     sigma: NonNegative

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.irnet import Irnet
+from pipeline.config.sam import SamPrompt
 from pipeline.config.section import Count, MisfitError, Name, NonNegative, Positive, Section
 
 MapThreshold = Literal["positive"] | Annotated[float, Field(ge=0, lt=1)]
@@ -50,7 +51,9 @@ class ProposalSnap(Section):
 
 class PseudoLabels(Section):
     refine: Annotated[
-        list[Literal["threshold", "prms", "exclusion", "irnet", "crf", "proposal_snap"]],
+        list[
+            Literal["threshold", "prms", "exclusion", "irnet", "crf", "proposal_snap", "sam_prompt"]
+        ],
         Field(min_length=1),
     ]
     splits: Annotated[list[Name], Field(min_length=1)]
@@ -60,6 +63,7 @@ class PseudoLabels(Section):
     irnet: Irnet
     crf: Crf
     proposal_snap: ProposalSnap
+    sam_prompt: SamPrompt
 
     @property
     def before_irnet(self) -> list[str]:
@@ -72,7 +76,8 @@ class PseudoLabels(Section):
             raise MisfitError(
                 "refine",
                 self.refine,
-                "a list that ends in what makes masks: threshold, irnet, crf or proposal_snap",
+                "a list that ends in what makes masks: threshold, irnet, crf, proposal_snap or "
+                "sam_prompt",
             )
         return self
 

@@ -6,16 +6,19 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from pipeline.config.cues import Cues, SmallLlm
 from pipeline.config.data import Dataset, Miniature
 from pipeline.config.download import Download
 from pipeline.config.encoders import Encoder, SmallClip
 from pipeline.config.localizers import Ehin, Localizer
 from pipeline.config.machine import Machine, Paths
-from pipeline.config.proposals import Superpixels
+from pipeline.config.pcnet import Pcnet
+from pipeline.config.proposals import Proposals
 from pipeline.config.pseudo_labels import PseudoLabels
 from pipeline.config.report import Evaluation, Report
+from pipeline.config.sam import Sam, SmallSam
 from pipeline.config.section import MisfitError, Name, Section, names_of
-from pipeline.config.segmentors import TrisSegmentor
+from pipeline.config.segmentors import Segmentor
 
 
 class Inference(Section):
@@ -40,13 +43,18 @@ class Config(Section):
     download: Download
     miniature: Miniature
     small_clip: SmallClip
+    small_llm: SmallLlm
+    small_sam: SmallSam
     encoder: Encoder
     critic: Encoder
-    proposals: Superpixels
+    proposals: Proposals
+    sam: Sam
+    cues: Cues
     localizer: Localizer
     ehin: Ehin
+    pcnet: Pcnet
     pseudo_labels: PseudoLabels
-    segmentor: TrisSegmentor
+    segmentor: Segmentor
     inference: Inference
     evaluation: Evaluation
     report: Report
@@ -63,6 +71,8 @@ class Config(Section):
             )
         if self.localizer.method == "ehin":
             self._ehin_can_be_trained()
+        if self.localizer.method == "pcnet":
+            self._pcnet_can_be_trained()
         if self.dataset.source == "download" and self.download.dataset is None:
             raise MisfitError(
                 "download.dataset", None, "a dataset of the table with dataset.source: download"
@@ -72,7 +82,7 @@ class Config(Section):
             raise MisfitError(key, splits, f"some of dataset's: {names_of(self.dataset.splits)}")
         rungs, labels = self.evaluation.rungs, self.pseudo_labels
         learns = self.segmentor.supervision == "pseudo_labels" and "segmentor" in rungs
-        if learns and self.dataset.train not in splits:
+        if learns and self.segmentor.method != "sam" and self.dataset.train not in splits:
             raise MisfitError(
                 key, splits, f"a list with dataset.train, {self.dataset.train!r}, to learn from"
             )
@@ -117,4 +127,20 @@ class Config(Section):
         if terms and shared.training.negatives == 0:
             raise MisfitError(
                 "localizer.training.negatives", 0, f"1 or more with ehin.loss_weights.{terms[0]}"
+            )
+
+    def _pcnet_can_be_trained(self) -> None:
+        splits, terms = self.pseudo_labels.splits, self.pcnet.region_terms
+        if self.pcnet.crm.stages > self.cues.count:
+            raise MisfitError(
+                "pcnet.crm.stages",
+                self.pcnet.crm.stages,
+                f"cues.count {self.cues.count} or less: a stage is told a cue",
+            )
+        if terms and self.dataset.train not in splits:
+            raise MisfitError(
+                "pseudo_labels.splits",
+                splits,
+                f"a list with dataset.train, {self.dataset.train!r}, whose proposals "
+                f"pcnet.loss_weights.{terms[0]} needs",
             )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.config.sam import SamPrompt
 from pipeline.config.section import (
     Count,
     MisfitError,
@@ -30,10 +31,15 @@ class Consistency(Section):
     start: Share
 
 
-class TrisSegmentor(Section):
-    """TRIS Stage-2; ``supervision: masks`` is the fully supervised reference."""
+class Segmentor(Section):
+    """TRIS Stage-2, or in its place SAM, which is not trained but asked where the response peaks.
 
-    method: Literal["tris"]
+    ``supervision: masks`` is the fully supervised reference. With ``method: sam`` only ``sam`` is
+    read.
+    """
+
+    method: Literal["tris", "sam"]
+    sam: SamPrompt
     supervision: Literal["pseudo_labels", "masks"]
     no_target: Literal["learn", "ignore"]
     levels: Annotated[list[int], Field(min_length=1)]
@@ -48,9 +54,17 @@ class TrisSegmentor(Section):
     training: Training
 
     @model_validator(mode="after")
-    def _has_a_teacher(self) -> TrisSegmentor:
+    def _has_a_teacher(self) -> Segmentor:
         if self.consistency.loss != "none" and self.training.ema is None:
             raise MisfitError(
                 "training.ema", None, f"a decay with consistency.loss: {self.consistency.loss}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_not_taught(self) -> Segmentor:
+        if self.method == "sam" and self.supervision == "masks":
+            raise MisfitError(
+                "supervision", "masks", "pseudo_labels with method: sam, which is not trained"
             )
         return self

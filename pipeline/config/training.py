@@ -50,10 +50,10 @@ class Training(Optimisation):
 
     @model_validator(mode="after")
     def _referents_can_be_kept_apart(self) -> Training:
-        if self.distinct_referents and self.sampling != "expressions":
+        if self.distinct_referents and self.sampling == "referents":
             raise MisfitError(
                 "distinct_referents",
                 True,
-                f"false with sampling: {self.sampling}; true needs sampling: expressions",
+                "false with sampling: referents; true needs sampling: expressions or images",
             )
         return self

@@ -5,6 +5,11 @@ from __future__ import annotations
 from torch import nn
 
 from pipeline.localizers.ehin import EhinLocalizer
+from pipeline.localizers.pcnet import PcnetLocalizer
 from pipeline.localizers.tris import TrisLocalizer
 
-LOCALIZERS: dict[str, type[nn.Module]] = {"ehin": EhinLocalizer, "tris": TrisLocalizer}
+LOCALIZERS: dict[str, type[nn.Module]] = {
+    "ehin": EhinLocalizer,
+    "pcnet": PcnetLocalizer,
+    "tris": TrisLocalizer,
+}

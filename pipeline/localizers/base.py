@@ -109,6 +109,11 @@ class SphereLocalizer(nn.Module):
         """Unit-length pixel features (M, C, h, w) of images (M, 3, H, W), shared by their texts."""
         return self.visual(self.encoder.pyramid(images))
 
+    def response_size(self, image_size: int) -> tuple[int, int]:
+        """(h, w) of the responses of images of this side in pixels."""
+        side = image_size // min(self.encoder.strides[level] for level in self.visual.levels)
+        return side, side
+
     def place(self, sentence: Tensor) -> Tensor:
         """Unit-length texts (N, C) float32 of sentence embeddings (N, embed_dim)."""
         return functional.normalize(self.text(sentence).float(), dim=-1)

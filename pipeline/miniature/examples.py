@@ -13,7 +13,7 @@ from pipeline.miniature.scenes import Scene, SceneSettings, sample_scene, silhou
 from pipeline.miniature.shapes import Bools
 
 # The second word of every seed: the dataset and the pretraining texts never share random numbers.
-DATASET_STREAM, CAPTION_STREAM = 0, 1
+DATASET_STREAM, CAPTION_STREAM, DECOMPOSITION_STREAM, MASK_STREAM = 0, 1, 2, 3
 _ATTEMPTS = 50
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.miniature import phrases
+from pipeline.miniature.decomposition import NounPhrase, decomposition
 from pipeline.miniature.scenes import Scene, SceneObject, pick
 from pipeline.miniature.shapes import Bools
 from pipeline.miniature.truth import Facts, Indices, Verdict
@@ -28,11 +29,15 @@ _WORDING_TRIES = 6
 
 @dataclass(frozen=True)
 class Sentence:
-    """``sent`` is ``raw`` in lower case without punctuation; ``style`` is for tests only."""
+    """``sent`` is ``raw`` in lower case without punctuation; ``style`` is for tests only.
+
+    ``cues`` is its right decomposition, which the small LLM learns.
+    """
 
     raw: str
     sent: str
     style: str
+    cues: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,13 @@ def clean(raw: str) -> str:
 def noun_phrase(
     thing: SceneObject, attributes: Collection[str], rng: np.random.Generator, *, tails: str
 ) -> str:
+    """:func:`noun_parts` in one piece."""
+    return str(noun_parts(thing, attributes, rng, tails=tails))
+
+
+def noun_parts(
+    thing: SceneObject, attributes: Collection[str], rng: np.random.Generator, *, tails: str
+) -> NounPhrase:
     """An object by some of its attributes, without an article.
 
     ``tails`` says what may follow the noun: '' nothing, 'with' a texture ("with stripes"), 'any'
@@ -75,14 +87,14 @@ def noun_phrase(
     tail = ""
     if "texture" in word and tails and draw < 0.3:
         del word["texture"]
-        tail = " " + pick(rng, phrases.TEXTURE_TAILS[thing.texture])
+        tail = pick(rng, phrases.TEXTURE_TAILS[thing.texture])
     elif tails == "any" and word and draw > 0.85:
         said = [word.pop(a) for a in ("colour", "texture") if a in word] or [word.pop("size")]
-        tail = f" {pick(rng, ('that is', 'which is'))} {' and '.join(said)}"
+        tail = f"{pick(rng, ('that is', 'which is'))} {' and '.join(said)}"
     order = ["size", "colour", "texture"] if rng.random() < 0.6 else ["size", "texture", "colour"]
     if rng.random() < 0.1:
         order = [*order[1:], order[0]]
-    return " ".join([*(word[a] for a in order if a in word), noun]) + tail
+    return NounPhrase(tuple(word[a] for a in order if a in word), noun, tail)
 
 
 def _naming(subset: tuple[str, ...]) -> float:
@@ -179,32 +191,48 @@ def _choose(rng: np.random.Generator, meanings: Sequence[Meaning]) -> Meaning:
 
 def place_phrase(place: tuple[str, ...], np_: str, rng: np.random.Generator) -> str:
     """Words a noun phrase together with a place of ``Meaning.place``."""
+    return _place_template(place, rng).format(np=np_)
+
+
+def _place_template(place: tuple[str, ...], rng: np.random.Generator) -> str:
+    """The words of a place around ``{np}``."""
     kind = place[0]
     if kind == "side":
-        return pick(rng, phrases.SIDES[place[1]]).format(np=np_)
+        return pick(rng, phrases.SIDES[place[1]])
     if kind == "corner":
         v, h = (pick(rng, phrases.CORNER_WORDS[word]) for word in place[1:])
-        return pick(rng, phrases.CORNERS).format(np=np_, v=v, h=h)
+        return pick(rng, phrases.CORNERS).format(np="{np}", v=v, h=h)
     if kind == "middle":
-        return pick(rng, phrases.MIDDLE).format(np=np_)
+        return pick(rng, phrases.MIDDLE)
     rank, side = int(place[1]), place[2]
     if rank == 0:
-        return pick(rng, phrases.EXTREMES[side]).format(np=np_)
-    return pick(rng, phrases.ORDINALS).format(np=np_, k=phrases.ORDINAL_WORDS[rank], side=side)
+        return pick(rng, phrases.EXTREMES[side])
+    ordinal = phrases.ORDINAL_WORDS[rank]
+    return pick(rng, phrases.ORDINALS).format(np="{np}", k=ordinal, side=side)
 
 
-def _word(scene: Scene, me: int, meaning: Meaning, rng: np.random.Generator) -> str:
+def _word(
+    scene: Scene, me: int, meaning: Meaning, rng: np.random.Generator
+) -> tuple[str, tuple[str, ...]]:
+    """The words of a meaning, and their right decomposition."""
     thing = scene.objects[me]
     if meaning.style == "appearance":
-        np_ = noun_phrase(thing, meaning.attributes, rng, tails="any")
-        return pick(rng, phrases.APPEARANCE).format(np=np_)
-    np_ = noun_phrase(thing, meaning.attributes, rng, tails="with")
+        np_ = noun_parts(thing, meaning.attributes, rng, tails="any")
+        return pick(rng, phrases.APPEARANCE).format(np=np_), decomposition(np_)
+    np_ = noun_parts(thing, meaning.attributes, rng, tails="with")
     if meaning.style == "position":
-        return place_phrase(meaning.place, np_, rng)
+        template = _place_template(meaning.place, rng)
+        # "leftmost" is said of the whole noun phrase: the leftmost red star need not be
+        # the leftmost star.
+        ranked = meaning.place[0] == "rank"
+        return template.format(np=np_), decomposition(np_, template, ranked=ranked)
     # Nothing may follow the other object's noun: it would be unclear of which it is said.
     other = noun_phrase(scene.objects[meaning.anchor], meaning.anchor_attributes, rng, tails="")
     relation = pick(rng, phrases.RELATIONS[meaning.relation])
-    return pick(rng, phrases.RELATION_FORMS).format(np=np_, rel=relation, of=f"the {other}")
+    form = pick(rng, phrases.RELATION_FORMS)
+    text = form.format(np=np_, rel=relation, of=f"the {other}")
+    related = f"{{np}} {relation} the {other}"
+    return text, decomposition(np_, related, ranked=meaning.relation == "closest")
 
 
 def roughen(text: str, rng: np.random.Generator) -> str:
@@ -237,10 +265,11 @@ def describe(scene: Scene, facts: Facts, me: int, rng: np.random.Generator) -> l
             keys = {s: float(rng.random()) / STYLE_WEIGHTS[s] for s in possible}
             queue = sorted(possible, key=lambda s: keys[s])
         style = queue.pop(0)
-        raw = roughen(_word(scene, me, _choose(rng, by_style[style]), rng), rng)
+        text, cues = _word(scene, me, _choose(rng, by_style[style]), rng)
+        raw = roughen(text, rng)
         sent = clean(raw)
         if len(sent.split()) <= MAX_WORDS:
-            found.setdefault(sent, Sentence(raw, sent, style))
+            found.setdefault(sent, Sentence(raw, sent, style, cues))
     return list(found.values()) if len(found) >= 2 else []
 
 

@@ -6,6 +6,7 @@ from pipeline.pseudo_labels.irnet import Irnet
 from pipeline.pseudo_labels.prms import Prms
 from pipeline.pseudo_labels.proposal_snap import ProposalSnap
 from pipeline.pseudo_labels.refiner import Refiner, refine_image, refine_images
+from pipeline.pseudo_labels.sam_prompt import SamPrompt, prompted_logits
 from pipeline.pseudo_labels.state import ReferentState, normalised_maps
 from pipeline.pseudo_labels.threshold import Threshold
 
@@ -17,6 +18,7 @@ REFINERS: dict[str, type[Refiner]] = {
     "threshold": Threshold,
     "crf": Crf,
     "proposal_snap": ProposalSnap,
+    "sam_prompt": SamPrompt,
 }
 
 __all__ = [
@@ -29,8 +31,10 @@ __all__ = [
     "ProposalSnap",
     "ReferentState",
     "Refiner",
+    "SamPrompt",
     "Threshold",
     "normalised_maps",
+    "prompted_logits",
     "refine_image",
     "refine_images",
 ]

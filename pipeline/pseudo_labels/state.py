@@ -93,7 +93,7 @@ class ReferentState:
         if self.mask is None:
             raise InputError(
                 "pseudo_labels.refine: no step of the list makes a mask; "
-                "end it with threshold, irnet, crf or proposal_snap"
+                "end it with threshold, irnet, crf, proposal_snap or sam_prompt"
             )
         row = 0 if len(self.mask) == 1 else sentence
         mask = self.mask[row]

@@ -38,8 +38,8 @@ class Page:
     """What the page says. ``headline`` tables are open, ``more`` are folded under a title.
 
     ``tiles`` are the few first numbers: name, value, explanation. ``gallery`` maps the name of a
-    group to its cards. ``ablation`` is None where no variant has several seeds. ``config`` is the
-    configuration as YAML.
+    group to its cards. ``ablation`` is None where no variant has several seeds, ``cues`` where no
+    run reads any. ``config`` is the configuration as YAML.
     """
 
     title: str
@@ -51,6 +51,7 @@ class Page:
     ladder: Chart
     curves: Chart
     training: Table
+    cues: Table | None
     split: str
     run: str
     gallery: Mapping[str, Sequence[Card]]

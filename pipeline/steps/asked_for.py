@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.config import Config, Download, run_config
 from pipeline.datasets.download import Catalogue, Manners, Places, places_at
 from pipeline.layout import Layout
+from pipeline.runs import has_cues
 
 
 def places_of(section: Download) -> Places:
@@ -43,7 +44,7 @@ def sources_of_dataset(config: Config, catalogue: Catalogue) -> list[str]:
 
 
 def weights_of(config: Config, catalogue: Catalogue) -> list[str]:
-    """The sources of the encoders' weights that the workflow fetches."""
+    """The sources of the weights, of encoders, SAMs and the LLM, that the workflow fetches."""
     folder = Layout.of(config).weights("any").parent
     settings = [run_config(config, name) for name in config.runs]
     files = [
@@ -52,6 +53,9 @@ def weights_of(config: Config, catalogue: Catalogue) -> list[str]:
         for section in (own.encoder, own.critic)
         if section.pretrained is not None
     ]
+    files += [Path(own.sam.weights) for own in settings if own.sam.weights is not None]
+    if config.cues.backend == "llm" and any(has_cues(own) for own in settings):
+        files.append(Path(config.cues.llm.model))
     found = [catalogue.source_of_weights(path.name) for path in files if path.parent == folder]
     return list(dict.fromkeys(name for name in found if name is not None))
 

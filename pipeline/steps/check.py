@@ -9,11 +9,15 @@ from pathlib import Path
 from pipeline.config import Config, run_config
 from pipeline.layout import Layout
 from pipeline.runs import (
+    asks_sam,
     has_ablation,
+    has_cues,
     has_irnet,
+    has_proposals,
     is_refined,
     is_segmented,
     is_supervised,
+    learns_to_segment,
     owner,
 )
 from pipeline.safety import InputError
@@ -90,15 +94,22 @@ def artifacts(config: Config) -> Iterator[Artifact]:
         yield Artifact(layout.captions, "captioned pictures for the small CLIP")
         for name, path in layout.small_clip_files.items():
             yield Artifact(path, f"the small CLIP: {name}")
+    sams = [settings.sam for settings in runs.values() if asks_sam(settings)]
+    if any(Path(section.model) == layout.small_sam for section in sams):
+        yield Artifact(layout.mask_scenes, "scenes with masks for the small SAM", "mask_scenes")
+        for name, path in layout.small_sam_files.items():
+            yield Artifact(path, f"the small SAM: {name}")
     yield Artifact(layout.table("expressions"), "what methods read", "expressions")
     yield Artifact(layout.table("images"), "what methods look at", "images")
     yield Artifact(layout.table("truth"), "masks, for evaluation and the reference", "truth")
     yield Artifact(layout.table("objects"), "all annotated objects, for evaluation", "objects")
     weak = [name for name, settings in runs.items() if not is_supervised(settings)]
     refined = [name for name, settings in runs.items() if is_refined(settings)]
-    if any("proposal_snap" in runs[name].pseudo_labels.refine for name in refined):
+    if any(has_proposals(settings) for settings in runs.values()):
         for path in layout.all_proposals:
-            yield Artifact(path, "mask proposals for refinement", "proposals")
+            yield Artifact(path, "mask proposals", "proposals")
+    if any(has_cues(settings) for settings in runs.values()):
+        yield from _cues(config, layout)
     yield from _localizers(config, layout, weak, refined)
     segmented = [name for name, settings in runs.items() if is_segmented(settings)]
     yield from _segmentors(config, layout, segmented)
@@ -110,6 +121,18 @@ def artifacts(config: Config) -> Iterator[Artifact]:
         yield Artifact(layout.ablation, "variants over their seeds")
     yield Artifact(layout.report, "the page to read")
     yield Artifact(layout.figures, "its figures")
+
+
+def _cues(config: Config, layout: Layout) -> Iterator[Artifact]:
+    """The model that is asked, if one is, and the cues of every expression."""
+    section = config.cues
+    if section.backend == "llm" and Path(section.llm.model) == layout.small_llm:
+        for name, path in layout.small_llm_files.items():
+            yield Artifact(path, f"the small LLM: {name}")
+    elif section.backend == "llm":
+        yield Artifact(Path(section.llm.model), "the LLM that decomposes expressions")
+    for path in layout.all_cues:
+        yield Artifact(path, "cues of expressions", "cues")
 
 
 def _localizers(
@@ -137,7 +160,8 @@ def _irnets(config: Config, layout: Layout, names: list[str]) -> Iterator[Artifa
 
 
 def _segmentors(config: Config, layout: Layout, names: list[str]) -> Iterator[Artifact]:
-    for first, users in _owners(config, names, "train_segmentor"):
+    trained = [name for name in names if learns_to_segment(run_config(config, name))]
+    for first, users in _owners(config, trained, "train_segmentor"):
         yield Artifact(layout.segmentor(first), f"segmentor of {users}")
         yield Artifact(layout.curves(first, "segmentor"), f"its training curves ({users})")
     for first, users in _owners(config, names, "segment"):

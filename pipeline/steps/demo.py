@@ -20,7 +20,7 @@ from pipeline.report.views import View
 from pipeline.runs import is_segmented, is_supervised
 from pipeline.safety import InputError
 from pipeline.steps.inputs import by_image, expressions_of, images_of, pictures_of
-from pipeline.steps.predict import checked_request, chosen_run, load_viewer
+from pipeline.steps.predict import checked_request, chosen_run, load_segmentor, load_viewer
 from pipeline.steps.segment import confidence
 from pipeline.store import atomic_path
 
@@ -90,7 +90,7 @@ def look(config: Config, run: str, items: Sequence[Item]) -> list[tuple[View, st
         responses = list(localizer.respond(items, total=total, title=f"respond {run}"))
     logits: Iterable[NDArray[np.float32] | None] = [None] * total
     if is_segmented(settings):
-        segmentor = load_viewer(config, run, stage="segmentor")
+        segmentor = load_segmentor(config, run)
         logits = segmentor.segment(items, total=total, title=f"segment {run}")
     found = []
     for (picture, texts), raw, scores in zip(items, responses, logits, strict=True):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
@@ -23,7 +23,18 @@ from pipeline.training.loop import fit
 from pipeline.training.masks import MaskTable
 from pipeline.training.optimisation import Optimisation
 from pipeline.training.precision import Precision, resolve_precision
+from pipeline.training.proposals import ProposalTable
 from pipeline.training.seeds import HELD_OUT, generator_of
+
+
+class Told(NamedTuple):
+    """What a localizer is told beside pictures and texts: cues by sent_id, proposals by image."""
+
+    cues: Mapping[int, Sequence[str]] | None
+    proposals: ProposalTable | None
+
+
+NOTHING = Told(None, None)
 
 
 def optimisation_of(section: schema.Optimisation, *, scales: Mapping[str, float]) -> Optimisation:
@@ -61,9 +72,10 @@ def expression_batches(
     *,
     encoder: Encoder,
     masks: MaskTable | None,
+    told: Told = NOTHING,
 ) -> ExpressionBatches:
     """Batches of the training split without what is held out; with no ``masks`` none is read."""
-    return _batches(config, section, encoder, masks, held_out=False)
+    return _batches(config, section, encoder, masks, told, held_out=False)
 
 
 def held_out_batches(
@@ -72,12 +84,13 @@ def held_out_batches(
     *,
     encoder: Encoder,
     masks: MaskTable | None,
+    told: Told = NOTHING,
 ) -> ExpressionBatches | None:
     """Batches of the images held out, as they are; None if there are none."""
     if not section.held_out:
         return None
     section = section.model_copy(update={"augment": []})
-    return _batches(config, section, encoder, masks, held_out=True)
+    return _batches(config, section, encoder, masks, told, held_out=True)
 
 
 def _batches(
@@ -85,6 +98,7 @@ def _batches(
     section: schema.Training,
     encoder: Encoder,
     masks: MaskTable | None,
+    told: Told,
     *,
     held_out: bool,
 ) -> ExpressionBatches:
@@ -106,6 +120,8 @@ def _batches(
         distinct_referents=section.distinct_referents,
         negatives=section.negatives,
         masks=masks,
+        cues=told.cues,
+        proposals=told.proposals,
         augment=section.augment,
         photometric_strength=section.photometric_strength,
         workers=config.machine.workers,

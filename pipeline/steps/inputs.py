@@ -11,6 +11,7 @@ from pipeline.datasets import ImageFolder, image_folder, read_expressions, read_
 from pipeline.encoders import Encoder, build_encoder
 from pipeline.layout import Layout
 from pipeline.records import Expression, ImageRecord
+from pipeline.store import read_table
 
 
 def encoder_of(section: schema.Encoder, *, seed: int) -> Encoder:
@@ -66,6 +67,18 @@ def images_of(config: schema.Config, splits: Iterable[str]) -> dict[int, ImageRe
     path = Layout.of(config).table("images")
     return {
         record.image_id: record for split in splits for record in read_images(path, split=split)
+    }
+
+
+def cues_of(paths: Iterable[Path]) -> dict[tuple[str, int, int], tuple[str, ...]]:
+    """(split, ref_id, sent_id) -> the cues of the expression, coarse to fine, of all shards."""
+    names = ["split", "ref_id", "sent_id", "cues"]
+    tables = [read_table(path, kind="cues", columns=names) for path in paths]
+    columns = [[table.column(name).to_pylist() for name in names] for table in tables]
+    return {
+        (split, ref_id, sent_id): tuple(cues)
+        for shard in columns
+        for split, ref_id, sent_id, cues in zip(*shard, strict=True)
     }
 
 

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pipeline.config import Config, run_config
 from pipeline.evaluation import binarise_logits, convention
-from pipeline.inference import Item, Viewer, device_of
+from pipeline.inference import CuesOf, Item, Viewer, device_of
 from pipeline.layout import Layout
 from pipeline.report import overlay
-from pipeline.runs import is_segmented, owner
+from pipeline.runs import has_cues, is_segmented, owner
 from pipeline.safety import InputError, checked_text, open_image
+from pipeline.steps.decompose import decomposer_of
 from pipeline.steps.fitting import computes_in_bf16
 from pipeline.steps.localizer_network import build_localizer
 from pipeline.steps.segment import confidence
 from pipeline.steps.segmentor_network import build_segmentor
 from pipeline.store import atomic_path, rle_encode, write_json
 from pipeline.training.weights import load_weights
+
+if TYPE_CHECKING:
+    from pipeline.steps.sam_segmentor import SamViewer
 
 MAX_PIXELS = 1 << 26  # of the image
 MAX_LOGITS = 1 << 28  # pixels times expressions that are held at once: 1 GiB
@@ -41,7 +46,7 @@ def run(
     """
     name = chosen_run(config, run)
     picture, texts = checked_request(image, expressions)
-    viewer = load_viewer(config, name, stage="segmentor")
+    viewer = load_segmentor(config, name)
     (logits,) = viewer.segment([(picture, texts)], total=1, title=f"predict {name}")
     rule = convention(run_config(config, name).evaluation.convention).binarise
     try:
@@ -110,10 +115,12 @@ def load_viewer(config: Config, run: str, *, stage: Literal["localizer", "segmen
     weights = paths[stage](owner(config, run, f"train_{stage}"))
     if not weights.is_file():
         raise InputError(f"{weights}: run {run!r} has no trained {stage} yet; `make run` first")
+    cues = None
     if stage == "localizer":
         network = build_localizer(settings, with_critic=False)
         precision = settings.localizer.training.precision
         mirror = settings.inference.mirror_responses
+        cues = asked_cues(settings)
     else:
         network = build_segmentor(settings)
         precision = settings.segmentor.training.precision
@@ -126,7 +133,31 @@ def load_viewer(config: Config, run: str, *, stage: Literal["localizer", "segmen
         images_per_batch=1,
         bf16=computes_in_bf16(config.machine.accelerator, precision),
         mirror=mirror,
+        cues=cues,
     )
+
+
+def asked_cues(config: Config) -> CuesOf | None:
+    """The cues of any expression, made as those of the table are, if the run's localizer reads any.
+
+    :class:`InputError` if the model that makes them is not there.
+    """
+    if not has_cues(config):
+        return None
+    decomposer = decomposer_of(config, threads=torch.get_num_threads())
+    return lambda text: decomposer.decompose([text])[0].cues
+
+
+def load_segmentor(config: Config, run: str) -> Viewer | SamViewer:
+    """What gives a run's masks: its trained segmentor, or its localizer and SAM."""
+    settings = run_config(config, run)
+    if settings.segmentor.method != "sam" or not is_segmented(settings):
+        return load_viewer(config, run, stage="segmentor")
+    # segment_anything is not imported where it is not asked for
+    from pipeline.steps.sam_segmentor import SamViewer, prompter_of
+
+    localizer = load_viewer(config, run, stage="localizer")
+    return SamViewer(localizer, prompter_of(settings), settings.segmentor.sam)
 
 
 def slug(text: str) -> str:

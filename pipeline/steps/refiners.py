@@ -13,6 +13,7 @@ from pipeline.encoders import Encoder
 from pipeline.inference import device_of
 from pipeline.pseudo_labels import REFINERS, CrfKernels, Refiner
 from pipeline.pseudo_labels.irnet import InstanceRule
+from pipeline.pseudo_labels.sam_prompt import Prompter
 from pipeline.safety import InputError
 from pipeline.steps.inputs import encoder_of
 from pipeline.steps.irnet_network import build_irnet
@@ -34,6 +35,7 @@ def build_refiners(config: Config, names: Sequence[str], *, irnet: Path | None) 
             "kernels": CrfKernels(**section.crf.kernels.model_dump()),
         },
         "irnet": lambda: _irnet(config, irnet, device),
+        "sam_prompt": lambda: {**section.sam_prompt.model_dump(), "sam": _sam(config)},
     }
 
     def keywords(name: str) -> dict[str, Any]:
@@ -50,6 +52,13 @@ def _critic(config: Config, device: torch.device) -> Encoder | None:
     if config.pseudo_labels.prms.combine == "mean":
         return None
     return encoder_of(config.critic, seed=config.seed).eval().to(device)
+
+
+def _sam(config: Config) -> Prompter:
+    # segment_anything is not imported where it is not asked for
+    from pipeline.steps.sam_segmentor import prompter_of
+
+    return prompter_of(config)
 
 
 def _irnet(config: Config, weights: Path | None, device: torch.device) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pipeline.report.cases import (
     with_reference,
 )
 from pipeline.report.costs import costs_table, duration, read_costs, total_seconds
+from pipeline.report.cues import cues_table
 from pipeline.report.curves import Curve, curves_chart, read_curve, training_table
 from pipeline.report.failures import (
     MEANINGS,
@@ -49,10 +50,11 @@ from pipeline.report.views import Sources, Views
 from pipeline.runs import (
     STEP_KEYS,
     has_ablation,
+    has_cues,
     has_irnet,
     is_localized,
-    is_segmented,
     is_supervised,
+    learns_to_segment,
     owner,
     run_rungs,
     variants,
@@ -65,7 +67,7 @@ README_CASES = 6  # rows of gallery.png
 STAGES: dict[str, Callable[[Config], bool]] = {
     "localizer": is_localized,
     "irnet": has_irnet,
-    "segmentor": is_segmented,
+    "segmentor": learns_to_segment,
 }
 
 
@@ -110,6 +112,7 @@ def run(config: Config) -> None:
         steps=[step for step in STEP_KEYS if step != "report"],
         runs=config.runs,
     )
+    reads_cues = any(has_cues(run_config(config, name)) for name in config.runs)
     page = Page(
         title=f"Segmentation from sentences alone: {name}",
         verdict=verdict(runs, dataset=name, split=split),
@@ -120,6 +123,7 @@ def run(config: Config) -> None:
         ladder=charts["ladder"],
         curves=charts["curves"],
         training=training_table([curve for _, curve in curves]),
+        cues=cues_table(layout.all_cues, costs) if reads_cues else None,
         split=split,
         run=main_run(runs).name,
         gallery=gallery,
@@ -179,6 +183,10 @@ def _curves(config: Config, layout: Layout) -> list[tuple[set[str], Curve]]:
     clip = layout.small_clip_files["curves"]
     if clip.is_file():
         found.append((set(config.runs), read_curve(clip, title="small CLIP")))
+    llm = layout.small_llm_files["curves"]
+    readers = {name for name in config.runs if has_cues(run_config(config, name))}
+    if readers and llm.is_file():
+        found.append((readers, read_curve(llm, title="small LLM")))
     for stage, has in STAGES.items():
         users: dict[str, list[str]] = {}
         for name in config.runs:

@@ -6,6 +6,7 @@ from pipeline.config import Config, run_config
 from pipeline.inference import Viewer, device_of
 from pipeline.layout import Layout
 from pipeline.runs import is_refined, owner, step_settings
+from pipeline.steps.cues_and_proposals import table_of_cues
 from pipeline.steps.fitting import computes_in_bf16
 from pipeline.steps.inputs import by_image, columns_of, expressions_of, images_of, pictures_of
 from pipeline.steps.localizer_network import build_localizer
@@ -33,6 +34,7 @@ def run(config: Config, *, run: str) -> None:
         images_per_batch=config.machine.evaluation_batch,
         bf16=computes_in_bf16(config.machine.accelerator, settings.localizer.training.precision),
         mirror=settings.inference.mirror_responses,
+        cues=table_of_cues(settings, expressions),
     )
 
     groups = list(by_image(expressions))

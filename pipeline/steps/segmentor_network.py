@@ -9,7 +9,15 @@ from pipeline.config import Config
 from pipeline.segmentors import SEGMENTORS
 from pipeline.steps.inputs import encoder_of
 
-NOT_THE_NETWORK = {"method", "supervision", "no_target", "training", "loss_weights", "consistency"}
+NOT_THE_NETWORK = {
+    "method",
+    "sam",
+    "supervision",
+    "no_target",
+    "training",
+    "loss_weights",
+    "consistency",
+}
 
 
 def build_segmentor(config: Config) -> nn.Module:

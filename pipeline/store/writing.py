@@ -32,6 +32,7 @@ Columns = Mapping[str, Sequence[Any] | np.ndarray]
 
 def _columns(words: str) -> dict[str, pa.DataType]:
     types = {"i": pa.int64(), "f": pa.float64(), "s": pa.string(), "b": pa.binary()}
+    types["l"] = pa.list_(pa.string())
     return {name: types[letter] for name, letter in (word.split(":") for word in words.split())}
 
 
@@ -44,6 +45,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "images": _columns("dataset:s split:s image_id:i file:s height:i width:i"),
     "truth": _columns(f"{_REFERENT} category:s {_MASK} {_BOX} area:i"),
     "objects": _columns(f"dataset:s image_id:i ann_id:i category:s {_MASK} {_BOX}"),
+    "cues": _columns(f"{_EXPRESSION} cues:l source:s made:i dropped:i"),
     "proposals": _columns(f"dataset:s image_id:i rank:i {_MASK} area:i score:f"),
     "responses": _columns(f"{_EXPRESSION} height:i width:i map:b"),
     "irnet_labels": _columns("dataset:s split:s image_id:i height:i width:i labels:b"),

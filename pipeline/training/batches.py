@@ -6,9 +6,9 @@ B expressions, T tokens, K negatives, H x W the training size. Batch number n is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,12 +21,12 @@ from pipeline.records import Batch, Expression, ImageRecord
 from pipeline.safety import InputError
 from pipeline.training import augmentation
 from pipeline.training.augmentation import Augmentation
-from pipeline.training.flips import mirrored
 from pipeline.training.masks import MaskTable
 from pipeline.training.negatives import Negatives
 from pipeline.training.order import EpochOrder, ImageOrder, Sampling
+from pipeline.training.phrases import Phrases
+from pipeline.training.proposals import ProposalTable
 from pipeline.training.seeds import AUGMENT, FORWARD, generator_of, seed_of
-from pipeline.training.texts import TextTable
 
 ReadImage = Callable[[ImageRecord], NDArray[np.uint8]]
 
@@ -41,7 +41,8 @@ class BatchSource(Protocol):
     def stream(self, *, start: int, stop: int, rank: int, world: int) -> Iterator[Any]:
         """Batches start .. stop-1; of `world` processes, the share of process `rank`.
 
-        A batch has `to(device)`; `image_ids`, where it has them, are named when a loss fails.
+        A batch has `to(device)`, and `images` or a length; `image_ids`, where it has them, are
+        named when a loss fails.
         """
         ...
 
@@ -65,14 +66,17 @@ class ExpressionBatches:
         texts_per_image: of `sampling: images`.
         negatives: K; 0 gives batches without.
         masks: for a segmentor. None: the batches hold no masks and none can be read.
-        augment: any of `photometric` and `flip` (half of the samples whose sentence, and whose
-            negatives, survive a mirror, see `flips.mirrored`).
+        cues: sent_id -> the cues of each expression, equally many of all; None: batches without.
+        proposals: of the images; None: batches without.
+        augment: any of `photometric` and `flip` (half of the samples whose sentence, cues and
+            negatives survive a mirror, see `flips.mirrored`).
         photometric_strength: see `augmentation.photometric`.
         workers: processes that make batches; 0 makes them in this process.
         channels_last: memory format of the images.
 
     Raises:
-        InputError: no expressions, several data sets, an unknown image, a lacking mask or negative.
+        InputError: no expressions, several data sets, an unknown image, a lacking mask, negative or
+            cue, or no proposals at all.
     """
 
     def __init__(
@@ -94,6 +98,8 @@ class ExpressionBatches:
         workers: int,
         channels_last: bool,
         seed: int,
+        cues: Mapping[int, Sequence[str]] | None = None,
+        proposals: ProposalTable | None = None,
     ) -> None:
         self._expressions = _in_order(expressions)
         self._images = {record.image_id: record for record in images}
@@ -101,6 +107,9 @@ class ExpressionBatches:
         if masks is not None:
             masks.check(self._expressions)
         self._masks = masks
+        if proposals is not None:
+            proposals.check({e.image_id for e in self._expressions})
+        self._proposals = proposals
         self._read_image = read_image
         self._size = size
         self._workers = workers
@@ -115,14 +124,10 @@ class ExpressionBatches:
 
         self._image_ids = np.array([e.image_id for e in self._expressions])
         self._ref_ids = np.array([e.ref_id for e in self._expressions])
-        texts = [e.text for e in self._expressions]
-        flipped = [mirrored(text) if "flip" in augment else None for text in texts]
-        self._texts = TextTable([*texts, *(t for t in flipped if t is not None)], encoder.tokenize)
-        self._text_ids = self._texts.ids(texts)
-        # -1: this sentence must not be mirrored
-        self._flipped_ids = np.array(
-            [-1 if text is None else self._texts.ids([text])[0] for text in flipped]
+        self._phrases = Phrases(
+            self._expressions, cues=cues, flips="flip" in augment, tokenize=encoder.tokenize
         )
+        self._text_ids = self._phrases.ids[:, 0]
         self._jitter = (
             augmentation.photometric(photometric_strength) if "photometric" in augment else None
         )
@@ -130,7 +135,11 @@ class ExpressionBatches:
         self._order: EpochOrder | ImageOrder
         if sampling == "images":
             self._order = ImageOrder(
-                self._image_ids, batch_size=batch_size, texts=texts_per_image, seed=seed
+                self._image_ids,
+                referents=self._ref_ids if distinct_referents else None,
+                batch_size=batch_size,
+                texts=texts_per_image,
+                seed=seed,
             )
         else:
             self._order = EpochOrder(
@@ -192,23 +201,26 @@ class ExpressionBatches:
                 f"training: batch {place} has fewer samples than the {world} processes; "
                 "use a larger batch_size or fewer devices"
             )
-        images, masks, texts, negatives = zip(
-            *(self._picture(group, epoch) for group in groups), strict=True
-        )
+        shown = [self._picture(group, epoch) for group in groups]
         samples = np.concatenate(groups)
-        text_ids = np.concatenate(texts)
+        phrase_ids = np.concatenate([part.phrase_ids for part in shown])
+        text_ids = phrase_ids[:, 0]
         owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
         return Batch(
             # (M, H, W, 3) in memory is (M, 3, H, W) channels-last
-            images=torch.stack(images).permute(0, 3, 1, 2),
+            images=torch.stack([part.image for part in shown]).permute(0, 3, 1, 2),
             owner=torch.from_numpy(owner),
-            tokens=self._texts.tokens(text_ids),
+            tokens=self._phrases.tokens(text_ids),
             text_ids=torch.from_numpy(text_ids),
             image_ids=torch.from_numpy(self._image_ids[samples]),
             ref_ids=torch.from_numpy(self._ref_ids[samples]),
-            negatives=self._texts.tokens(np.concatenate(negatives)) if self._negatives else None,
-            masks=torch.cat([m for m in masks if m is not None]) if self._masks else None,
+            negatives=None
+            if self._negatives is None
+            else self._phrases.tokens(np.concatenate([part.negative_ids for part in shown])),
+            masks=_joined(torch.cat, [part.masks for part in shown]),
             seed=seed_of(FORWARD, self._seed, number, rank),
+            cues=self._phrases.tokens(phrase_ids[:, 1:]) if self._phrases.has_cues else None,
+            proposals=_joined(torch.stack, [part.proposals for part in shown]),
         )
 
     def _groups(self, samples: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -218,36 +230,50 @@ class ExpressionBatches:
         ends = np.flatnonzero(np.diff(self._image_ids[samples])) + 1
         return np.split(samples, ends)
 
-    def _picture(
-        self, group: NDArray[np.int64], epoch: int
-    ) -> tuple[Tensor, Tensor | None, NDArray[np.int64], NDArray[np.int64]]:
-        """Of G samples of one image: the image (H, W, 3) uint8, masks (G, 1, H, W), text ids (G,)
-        and text ids of the K negatives (G, K)."""
+    def _picture(self, group: NDArray[np.int64], epoch: int) -> _Picture:
+        """The picture that these samples share, with what is said and known of it."""
         expressions = [self._expressions[sample] for sample in group]
+        image_id = expressions[0].image_id
         # a copy: what a cache keeps is read-only
-        pixels = torch.from_numpy(np.array(self._read_image(self._images[expressions[0].image_id])))
+        pixels = torch.from_numpy(np.array(self._read_image(self._images[image_id])))
         image = augmentation.resize(pixels.permute(2, 0, 1), self._size)
         masks = None
         if self._masks:
             masks = torch.stack([self._masks.mask(e, self._size) for e in expressions])
+        proposals = None if self._proposals is None else self._proposals.of_image(image_id)
         shown = group[:, None]
         if self._negatives:
             drawn = [self._negatives.draw(int(sample), epoch) for sample in group]
             shown = np.concatenate([shown, np.stack(drawn)], axis=1)
-        text_ids = self._text_ids[shown]
+        ids = self._phrases.ids
         keys = (AUGMENT, self._seed, epoch, expressions[0].sent_id)
         if self._must_flip(shown, keys):
-            text_ids = self._flipped_ids[shown]
+            ids = self._phrases.flipped_ids
             image, *rest = augmentation.mirror(image, masks)
             masks = rest[0] if rest else None
+            proposals = None if proposals is None else proposals.flip(-1)
         if self._jitter is not None:
             image, *rest = augmentation.apply(self._jitter, image, masks, seed_of(*keys))
             masks = rest[0] if rest else None
-        return image.permute(1, 2, 0), masks, text_ids[:, 0], text_ids[:, 1:]
+        return _Picture(image.permute(1, 2, 0), masks, proposals, ids[group], ids[shown[:, 1:], 0])
 
     def _must_flip(self, shown: NDArray[np.int64], keys: tuple[int, ...]) -> bool:
         """Half of those whose sentences can all be mirrored: a negative must stay a negative."""
-        return bool((self._flipped_ids[shown] >= 0).all() and generator_of(*keys).random() < 0.5)
+        return bool(self._phrases.can_flip[shown].all() and generator_of(*keys).random() < 0.5)
+
+
+class _Picture(NamedTuple):
+    """What G samples of one image share, and what they do not.
+
+    image: (H, W, 3) uint8. masks: (G, 1, H, W) or None. proposals: (P, h, w) or None. phrase_ids:
+    (G, 1 + C), the text and its cues. negative_ids: (G, K).
+    """
+
+    image: Tensor
+    masks: Tensor | None
+    proposals: Tensor | None
+    phrase_ids: NDArray[np.int64]
+    negative_ids: NDArray[np.int64]
 
 
 class _Numbered(Dataset[Batch]):
@@ -262,6 +288,12 @@ class _Numbered(Dataset[Batch]):
 
 def _as_it_is(batch: Any) -> Any:
     return batch
+
+
+def _joined(join: Callable[[list[Tensor]], Tensor], parts: list[Tensor | None]) -> Tensor | None:
+    """The parts of all pictures as one tensor; None where the pictures have none."""
+    there = [part for part in parts if part is not None]
+    return join(there) if there else None
 
 
 def _in_order(expressions: Sequence[Expression]) -> list[Expression]:

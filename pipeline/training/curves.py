@@ -61,7 +61,8 @@ class Curves(Callback):
         losses = pl_module.losses.double()
         self._sums = losses if self._sums is None else self._sums.to(losses.device) + losses
         self._count += 1
-        self._images += len(batch.images) * trainer.world_size
+        # texts, for a network that learns from texts alone
+        self._images += len(getattr(batch, "images", batch)) * trainer.world_size
         if self._file is None or (step % self._every and step != self._steps):
             return
         rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)

@@ -103,12 +103,20 @@ class ImageOrder:
 
     Args:
         images: (N,) the image of each expression, any integer code.
+        referents: (N,) its referent, of which an epoch then shows one expression; None: any.
         batch_size: images a batch.
     """
 
     def __init__(
-        self, images: NDArray[np.int64], *, batch_size: int, texts: int, seed: int
+        self,
+        images: NDArray[np.int64],
+        *,
+        referents: NDArray[np.int64] | None = None,
+        batch_size: int,
+        texts: int,
+        seed: int,
     ) -> None:
+        self._referents = referents
         self._codes = np.unique(images, return_inverse=True)[1]
         self._images = int(self._codes.max(initial=-1)) + 1
         self._texts = texts
@@ -124,6 +132,9 @@ class ImageOrder:
         rng = generator_of(ORDER, self._seed, epoch)
         ranks = rng.permutation(self._images)
         shuffled = rng.permutation(len(self._codes))
+        if self._referents is not None:
+            first = np.unique(self._referents[shuffled], return_index=True)[1]
+            shuffled = shuffled[np.sort(first)]
         order = shuffled[np.argsort(ranks[self._codes[shuffled]], kind="stable")]
         codes = self._codes[order]
         starts = np.flatnonzero(np.diff(codes, prepend=-1))

@@ -17,9 +17,11 @@ from pipeline.datasets.download import Catalogue, places_at
 from pipeline.layout import Layout
 from pipeline.runs import (
     has_ablation,
+    has_cues,
     has_irnet,
-    is_segmented,
     is_supervised,
+    learns_from_proposals,
+    learns_to_segment,
     owner,
     run_rungs,
     step_settings,
@@ -114,15 +116,22 @@ class Flow:
 
     def _fetched_weights(self, encoder: Encoder) -> list[Path]:
         """The file of the encoder's weights, if it is one that the rule ``weights`` makes."""
-        path = Path(encoder.pretrained or "")
+        return self._in_weights(encoder.pretrained)
+
+    def _in_weights(self, file: str | None) -> list[Path]:
+        path = Path(file or "")
         return [path] if path == self.layout.weights(path.name) else []
 
     @property
     def fetched_weights(self) -> list[Path]:
-        """Of all encoders of all runs."""
+        """Of all encoders and SAMs of all runs, and of the LLM that makes their cues."""
         settings = [run_config(self.config, run) for run in self.runs]
         sections = [section for own in settings for section in (own.encoder, own.critic)]
-        return [path for section in sections for path in self._fetched_weights(section)]
+        found = [path for section in sections for path in self._fetched_weights(section)]
+        found += [path for own in settings for path in self._in_weights(own.sam.weights)]
+        if any(has_cues(own) for own in settings) and self.config.cues.backend == "llm":
+            found += self._in_weights(self.config.cues.llm.model)
+        return found
 
     @property
     def _catalogue(self) -> Catalogue:
@@ -138,10 +147,19 @@ class Flow:
         source = self._catalogue.source_of_weights(file)
         if source is None:
             raise InputError(
-                f"encoder.pretrained: {self.layout.weights(file)} is nothing that can be fetched; "
-                "`ris download --list` shows what can"
+                f"encoder.pretrained, sam.weights, cues.llm.model: {self.layout.weights(file)} is "
+                "nothing that can be fetched; `ris download --list` shows what can"
             )
         return source
+
+    def sam(self, run: str | None, step: str) -> list[Path]:
+        """The files of SAM if ``step`` (propose, label_irnet, refine, segment) reads it."""
+        if "sam" not in self.settings(step, run):
+            return []
+        section = (self.config if run is None else run_config(self.config, run)).sam
+        if Path(section.model) == self.layout.small_sam:
+            return [self.layout.small_sam_files[name] for name in ("weights", "sizes")]
+        return self._in_weights(section.weights)
 
     def localizer(self, run: str) -> Path:
         return self.layout.localizer(self.owner(run, "train_localizer"))
@@ -154,6 +172,45 @@ class Flow:
         section = run_config(self.config, run).pseudo_labels
         refiners = section.before_irnet if step == "label_irnet" else section.refine
         return [self.layout.proposals(int(shard))] if "proposal_snap" in refiners else []
+
+    def cues(self, run: str) -> list[Path]:
+        """Every shard if the run's localizer reads cues."""
+        return self.layout.all_cues if has_cues(run_config(self.config, run)) else []
+
+    def cue_files(self) -> list[Path]:
+        """What the rule ``decompose`` reads: the model, and the prompt where it is the user's."""
+        section = self.config.cues
+        if section.backend != "llm":
+            return []
+        return [Path(section.llm.model), *self.cue_prompt()]
+
+    def cue_prompt(self) -> list[Path]:
+        """The file of the prompt where it is the user's; the package's own count as code."""
+        prompt = Path(self.config.cues.llm.prompt)
+        return [prompt] if prompt.is_file() else []
+
+    def check_cues(self) -> None:
+        """InputError if cues are to be made with a model or a prompt that nothing makes."""
+        if not any(self.cues(run) for run in self.runs):
+            return
+        made = [self.layout.small_llm, *self.fetched_weights]
+        for path in self.cue_files():
+            if path not in made and not path.is_file():
+                raise InputError(
+                    f"cues.llm.model: {path}: no such file; give a GGUF file, or "
+                    f"{self.layout.small_llm}, which the workflow makes"
+                )
+
+    @property
+    def cue_memory_mb(self) -> int:
+        """What the rule ``decompose`` needs: the model in memory, and what is around it."""
+        files = [path for path in self.cue_files() if path.is_file()]
+        return 2000 + 2 * sum(path.stat().st_size for path in files) // 1_000_000
+
+    def learned_proposals(self, run: str) -> list[Path]:
+        """Every shard if the run's localizer learns from proposals."""
+        settings = run_config(self.config, run)
+        return self.layout.all_proposals if learns_from_proposals(settings) else []
 
     def irnet_labels(self, run: str) -> list[Path]:
         """What IRNet learns from: every shard."""
@@ -181,8 +238,11 @@ class Flow:
         """What the segmentor learns from: pseudo-labels, or the truth in a supervised run."""
         return [self.layout.table("truth")] if self.is_supervised(run) else self.pseudo_labels(run)
 
-    def segmentor(self, run: str) -> Path:
-        return self.layout.segmentor(self.owner(run, "train_segmentor"))
+    def segmentor(self, run: str) -> list[Path]:
+        """What the masks are made with: a trained segmentor, or the responses that prompt SAM."""
+        if run_config(self.config, run).segmentor.method == "sam":
+            return [self.responses(run)]
+        return [self.layout.segmentor(self.owner(run, "train_segmentor"))]
 
     def predictions(self, run: str) -> Path:
         return self.layout.predictions(self.owner(run, "segment"))
@@ -203,15 +263,18 @@ class Flow:
         """The training curves of the run's stages."""
         stages = [] if self.is_supervised(run) else ["localizer"]
         stages += ["irnet"] if has_irnet(run_config(self.config, run)) else []
-        stages += ["segmentor"] if is_segmented(run_config(self.config, run)) else []
+        stages += ["segmentor"] if learns_to_segment(run_config(self.config, run)) else []
         return [self.layout.curves(self.owner(run, f"train_{stage}"), stage) for stage in stages]
 
     def pictured(self) -> list[Path]:
-        """What the report draws of all runs: maps, pseudo-labels, masks and training curves."""
+        """What the report draws of all runs: maps, pseudo-labels, masks, curves and cues."""
         paths = [path for run in self.runs for path in (*self.rungs(run), *self.curves(run))]
         used = [path for run in self.runs for path in (*self.encoder(run), *self.critic(run))]
         if self.layout.small_clip_files["weights"] in used:
             paths.append(self.layout.small_clip_files["curves"])
+        paths += [path for run in self.runs for path in self.cues(run)]
+        if self.layout.all_cues[0] in paths and self.layout.small_llm in self.cue_files():
+            paths.append(self.layout.small_llm_files["curves"])
         return list(dict.fromkeys(paths))
 
     def ablation(self) -> list[Path]:
@@ -248,6 +311,7 @@ def flow_of(content: Mapping[str, Any], *, base: Path = Path("config.yaml")) -> 
         )
     if flow.fetches_its_data:
         flow.check_dataset()
+    flow.check_cues()
     for path in flow.fetched_weights:
         flow.source_of_weights(path.name)  # or its InputError
     return flow

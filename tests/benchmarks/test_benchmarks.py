@@ -21,6 +21,7 @@ from benchmarks import (
     inference,
     loading,
     random_walk,
+    sam,
     scale,
 )
 from benchmarks.page import page
@@ -53,6 +54,23 @@ def test_sharing_an_encoding() -> None:
     assert [re.search("segmentor|localizer", claim)[0] for claim in claims] == [  # type: ignore[index]
         "segmentor",
         "localizer",
+    ]
+
+
+def test_sharing_an_encoding_among_prompts() -> None:
+    (claim,) = told(sam.rows(**sam.TINY))
+    assert claim.startswith("SAM")
+
+
+def test_asking_for_cues() -> None:
+    pytest.importorskip("llama_cpp", reason="the extra `llm` is not installed")
+    from benchmarks import cues
+
+    claims = told(cues.rows(**cues.TINY))
+    assert [re.search("small|full|disk", claim)[0] for claim in claims] == [  # type: ignore[index]
+        "small",
+        "full",
+        "disk",
     ]
 
 

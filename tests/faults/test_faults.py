@@ -199,8 +199,17 @@ def test_an_interrupt_from_the_keyboard_leaves_no_lock(clone: Copy) -> None:
     expected = taken_away(clone, LABELS)
     process = clone.start(*RUN, LABELS)
     workflow = psutil.Process(process.pid)
-    wait_for(lambda: job_of(workflow, "refine") is not None, "refine")
+    found: list[psutil.Process] = []
+
+    def is_held() -> bool:
+        if (job := job_of(workflow, "refine")) is not None:
+            job.suspend()  # else it may be over before the signal
+            found.append(job)
+        return bool(found)
+
+    wait_for(is_held, "refine")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    found[0].resume()
     said = process.communicate(timeout=120)[0]
     assert process.returncode != 0, said
     done = clone.call(*RUN, LABELS)

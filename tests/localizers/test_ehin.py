@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline import losses
-from pipeline.encoders.openclip import OpenClipEncoder, new_clip
 from pipeline.localizers import LOCALIZERS
 from pipeline.localizers.ehin import TERMS, EhinLocalizer
 from pipeline.records import Batch
-from tests.networks import CONTEXT, SIDE, TEXTS, batch, encoder, localizer, repeated, vocabulary
+from tests.networks import TEXTS, batch, encoder, localizer, repeated, transformer
 
 LEVELS = pytest.mark.parametrize("level", ["early", "late"])
 SIMILARITIES = pytest.mark.parametrize("similarity", ["response", "clip"])
@@ -51,28 +50,6 @@ def ehin(**options: Any) -> EhinLocalizer:
         "terms": TERMS,
     }
     return EhinLocalizer(**(settings | options))
-
-
-def transformer() -> OpenClipEncoder:
-    architecture = {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": SIDE, "layers": 1, "width": 64, "patch_size": 8},
-        "text_cfg": {
-            "context_length": CONTEXT,
-            "vocab_size": vocabulary().size,
-            "width": 16,
-            "heads": 2,
-            "layers": 1,
-        },
-    }
-    return OpenClipEncoder(
-        new_clip(architecture, 0),
-        vocabulary(),
-        architecture=architecture,
-        output_stride=8,
-        context=CONTEXT,
-        normalise="clip",
-    )
 
 
 def looks(network: EhinLocalizer, data: Batch) -> tuple[dict[str, Tensor], list[Tensor]]:

@@ -13,6 +13,7 @@ from pipeline.pseudo_labels import (
     ProposalSnap,
     ReferentState,
     Refiner,
+    SamPrompt,
     Threshold,
     normalised_maps,
     refine_image,
@@ -178,4 +179,5 @@ def test_the_registry_has_every_step() -> None:
         "threshold": Threshold,
         "crf": Crf,
         "proposal_snap": ProposalSnap,
+        "sam_prompt": SamPrompt,
     } == REFINERS

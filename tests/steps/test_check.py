@@ -116,6 +116,19 @@ def test_proposals_and_the_small_clip_only_where_they_are_used(tmp_path: Path) -
     assert {layout.proposals(0), layout.captions} < paths
 
 
+def test_cues_and_what_makes_them_only_where_they_are_read(tmp_path: Path) -> None:
+    usual = configuration(tmp_path)
+    layout = Layout.of(usual)
+    made = {*layout.all_cues, *layout.small_llm_files.values()}
+    assert not made & {artifact.path for artifact in check.artifacts(usual)}
+    llm = {"model": str(layout.small_llm)}
+    config = configuration(tmp_path, localizer={"method": "pcnet"}, cues={"llm": llm})
+    assert made < {artifact.path for artifact in check.artifacts(config)}
+    rules = configuration(tmp_path, localizer={"method": "pcnet"}, cues={"backend": "rules"})
+    paths = {artifact.path for artifact in check.artifacts(rules)}
+    assert set(layout.all_cues) < paths and layout.small_llm not in paths
+
+
 @pytest.mark.parametrize(
     ("size", "words"),
     [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2_000_000, "2.0 MB"), (31 * 10**8, "3.1 GB")],

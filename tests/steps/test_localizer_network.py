@@ -12,7 +12,9 @@ import yaml
 
 from pipeline.config import Config, check, merge, read_yaml
 from pipeline.encoders import Encoder
+from pipeline.localizers.crm import ConditionalReferring
 from pipeline.localizers.ehin import EhinLocalizer
+from pipeline.localizers.pcnet import PcnetLocalizer
 from pipeline.localizers.tris import TrisLocalizer
 from pipeline.runs import STEP_KEYS, step_settings
 from pipeline.steps import localizer_network
@@ -81,12 +83,57 @@ def test_the_losses_are_those_of_the_method() -> None:
     assert loss_starts(late) == {"foreground": 0, "eclm": 0.5, "background": 0}
 
 
+def test_pcnet_takes_its_own_numbers_and_what_it_shares() -> None:
+    network = build_localizer(changed("localizer: {method: pcnet, levels: [3]}"), with_critic=True)
+    assert isinstance(network, PcnetLocalizer) and network.critic is None
+    assert (len(network.stages), network.negatives, network.answer) == (3, 0, "last")
+    assert network.terms == ("classification", "contrast", "shrinking", "disambiguation")
+    network = build_localizer(
+        changed(
+            """
+            localizer: {method: pcnet, temperature: 0.1, positives: text}
+            pcnet:
+              crm: {stages: 2, modulation: tta, told: text, negatives: all, visual: 0.2,
+                    stage_weights: [1, 2], answer: 0}
+              shrinking: {alignment: avg, background: others, earlier: learns}
+              disambiguation: {others: 3, alignment: avg, form: kl, scores: raw, temperature: 0.5}
+              loss_weights: {contrast: 0}
+            """
+        ),
+        with_critic=True,
+    )
+    assert isinstance(network, PcnetLocalizer)
+    [crm, _] = network.stages
+    assert isinstance(crm, ConditionalReferring)
+    assert (crm.modulation, crm.visual, network.told, network.negatives) == (
+        "tta",
+        0.2,
+        "text",
+        "all",
+    )
+    assert (network.stage_weights, network.answer) == ((1, 2), 0)
+    assert (network.ras_alignment, network.background, network.earlier) == (
+        "avg",
+        "others",
+        "learns",
+    )
+    found = (network.others, network.iad_alignment, network.form, network.scores)
+    assert found == (3, "avg", "kl", "raw") and network.iad_temperature == 0.5
+    assert network.log_scale.exp().item() == pytest.approx(10)
+    assert network.terms == ("classification", "shrinking", "disambiguation")
+    weights = loss_weights(
+        changed("{localizer: {method: pcnet}, pcnet: {loss_weights: {contrast: 0}}}")
+    )
+    assert list(weights) == ["classification", "shrinking", "disambiguation"]
+
+
 @pytest.mark.parametrize(
     ("overlay", "judged"),
     [
         ("", False),
         ("localizer: {loss_weights: {calibration: 2}}", True),
         ("localizer: {method: ehin}", True),
+        ("localizer: {method: pcnet, loss_weights: {calibration: 2}}", False),
         ("{localizer: {method: ehin}, ehin: {loss_weights: {eclm: 0}}}", False),
         ("{localizer: {method: ehin}, ehin: {loss_weights: {eclm: 0}, similarity: clip}}", True),
     ],

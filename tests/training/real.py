@@ -22,7 +22,8 @@ from pipeline.encoders.openclip import OpenClipEncoder, new_clip, vocabulary_of
 from pipeline.layout import Layout
 from pipeline.records import ObjectRecord, Truth
 from pipeline.steps import train_localizer, train_segmentor
-from pipeline.store import rle_encode
+from pipeline.steps.inputs import columns_of, expressions_of
+from pipeline.store import rle_encode, write_table
 from tests.training import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,9 @@ def config(folder: Path, *, method: str = "tris") -> Config:
                 "foreground": 1,
                 "calibration": 2,
             },
-            "training": training | {"sampling": "expressions", "epochs": 2, "negatives": 3},
+            "training": training
+            | {"sampling": "expressions", "epochs": 2, "negatives": 3}
+            | ({"sampling": "images"} if method == "pcnet" else {}),
         },
         "ehin": {"loss_weights": {"contrast": 1}},
         "segmentor": {
@@ -61,13 +64,63 @@ def config(folder: Path, *, method: str = "tris") -> Config:
 
 
 def write_inputs(folder: Path, *, images: int = 8) -> None:
-    """All four tables, the pictures, and a small CLIP of random weights."""
+    """All four tables, cues and proposals, the pictures, and a small CLIP of random weights."""
     write_data(folder, noise=None, images=images)
+    write_cues(folder)
+    write_proposals(folder, images=images)
     pictures = folder / "raw" / "images"
     pictures.mkdir(parents=True)
     for record in tiny.image_records(images):
         Image.fromarray(tiny.read_image(record)).save(pictures / record.file)
     write_clip(folder, [row.text for row in tiny.expressions()])
+
+
+def write_cues(folder: Path, *, most: int = 5) -> None:
+    """Five of each expression: its first word, its first two, and so on, at most so many."""
+    settings = config(folder)
+    expressions = expressions_of(settings, ["train"])
+    cues = []
+    for expression in expressions:
+        words = expression.text.split()
+        cues.append([" ".join(words[: min(place + 1, most)]) for place in range(5)])
+    count = len(cues)
+    write_table(
+        Layout.of(settings).cues(0),
+        {
+            **columns_of(expressions),
+            "cues": cues,
+            "source": ["rules"] * count,
+            "made": [len(set(mine)) for mine in cues],
+            "dropped": [0] * count,
+        },
+        kind="cues",
+        config_digest="0",
+    )
+
+
+def write_proposals(folder: Path, *, images: int) -> None:
+    """Of each image as many upright bars as its number says, and of the first none."""
+    rows: dict[str, list[Any]] = {name: [] for name in ("image_id", "rank", "rle")}
+    for image_id in range(images):
+        for rank in range(image_id % 5):
+            mask = np.zeros((tiny.SIDE, tiny.SIDE), dtype=bool)
+            mask[:, 6 * rank : 6 * rank + 6] = True
+            for name, value in (("image_id", image_id), ("rank", rank), ("rle", rle_encode(mask))):
+                rows[name].append(value)
+    count = len(rows["rank"])
+    write_table(
+        Layout.of(config(folder)).proposals(0),
+        {
+            "dataset": ["tiny"] * count,
+            **rows,
+            "height": [tiny.SIDE] * count,
+            "width": [tiny.SIDE] * count,
+            "area": [6 * tiny.SIDE] * count,
+            "score": [1.0] * count,
+        },
+        kind="proposals",
+        config_digest="0",
+    )
 
 
 def write_clip(folder: Path, texts: list[str]) -> None:

@@ -7,15 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
-from pipeline.records import Batch, ImageRecord
+from pipeline.records import Batch, Expression, ImageRecord
 from pipeline.safety import InputError
 from pipeline.store import rle_encode
 from pipeline.training.batches import ExpressionBatches
 from pipeline.training.flips import mirrored
 from pipeline.training.masks import MaskTable
+from pipeline.training.proposals import ProposalTable
 from tests.training import tiny
 
 
@@ -250,3 +252,87 @@ def test_one_process_feeds_a_small_network() -> None:
             count += len(source.prepare(batch).images)
         rates.append(count / (time.process_time() - start))
     assert max(rates) > 1000
+
+
+def cues(rows: list[Expression]) -> dict[int, list[str]]:
+    """The last word of each expression, and then all words."""
+    return {e.sent_id: [e.text.split()[-1], e.text] for e in rows}
+
+
+def proposal_table() -> ProposalTable:
+    """Of every image but the first one proposal, its left half, on 2 x 4 cells."""
+    mask = np.zeros((tiny.SIDE, tiny.SIDE), dtype=bool)
+    mask[:, : tiny.SIDE // 2] = True
+    columns = {
+        "image_id": list(range(1, 8)),
+        "rank": [0] * 7,
+        "rle": [rle_encode(mask)] * 7,
+        "height": [tiny.SIDE] * 7,
+        "width": [tiny.SIDE] * 7,
+    }
+    return ProposalTable(pa.table(columns), size=(2, 4))
+
+
+@pytest.mark.parametrize("sampling", ["expressions", "images"])
+def test_cues_and_proposals_come_with_their_texts_and_pictures(sampling: str) -> None:
+    rows = tiny.expressions()
+    tokens = {e.sent_id: tiny.WordEncoder().tokenize([e.text])[0] for e in rows}
+    said = {e.sent_id: tiny.WordEncoder().tokenize(cues(rows)[e.sent_id]) for e in rows}
+    source = tiny.batches(sampling=sampling, cues=cues(rows), proposals=proposal_table())
+    plain = tiny.batches(sampling=sampling)
+    for batch, bare in zip(everything(source, epochs=1), everything(plain, epochs=1), strict=True):
+        assert batch.cues is not None and batch.proposals is not None
+        assert batch.cues.shape == (len(batch.tokens), 2, 6)
+        assert batch.proposals.shape == (len(batch.images), 1, 2, 4)
+        for i, ref_id in enumerate(batch.ref_ids.tolist()):
+            [row] = [
+                e
+                for e in rows
+                if e.ref_id == ref_id and torch.equal(tokens[e.sent_id], batch.tokens[i])
+            ]
+            assert torch.equal(batch.cues[i], said[row.sent_id])
+            mine = batch.proposals[batch.owner[i], 0]
+            expected = [0.0] * 4 if row.image_id == 0 else [1.0, 1.0, 0.0, 0.0]
+            assert mine.tolist() == [expected] * 2
+        # nothing else is another batch for it
+        assert bare.cues is None and bare.proposals is None
+        for name in ("images", "tokens", "owner", "image_ids", "ref_ids", "negatives"):
+            assert torch.equal(getattr(batch, name), getattr(bare, name))
+
+
+def test_a_flip_turns_cues_and_proposals_as_well() -> None:
+    rows = [replace(e, text=e.text + " on the left") for e in tiny.expressions() if e.image_id]
+    mine = {e.sent_id: ["thing on the left", e.text] for e in rows}
+    mine[rows[0].sent_id][0] = "2"  # a cue that cannot be mirrored
+    forbidden = tiny.WordEncoder().tokenize(["2"])[0, 0].item()
+    source = ExpressionBatches(
+        rows,
+        tiny.image_records(),
+        **settings(read_image=marked, augment=["flip"], cues=mine, proposals=proposal_table()),
+    )
+    left, right = (
+        tiny.WordEncoder().tokenize([f"a b c {side}"])[0, 3].item() for side in ("left", "right")
+    )
+    flips = []
+    for batch in everything(source, epochs=4):
+        assert batch.cues is not None and batch.proposals is not None
+        for i, proposal in enumerate(batch.proposals[:, 0]):
+            flipped = bool(batch.images[i, 0, 0, -1])
+            assert proposal[0].tolist() == ([0, 0, 1, 1] if flipped else [1, 1, 0, 0])
+            said = batch.cues[i, 0].tolist()
+            if forbidden in said:
+                assert not flipped
+            else:
+                assert (right in said) is flipped and (left in said) is not flipped
+            flips.append(flipped)
+    assert 0.2 < np.mean(flips) < 0.8
+
+
+def test_cues_that_lack_are_named() -> None:
+    rows = tiny.expressions()
+    few = cues(rows)
+    del few[rows[3].sent_id]
+    with pytest.raises(InputError, match=f"cues: 1 expressions have none.* {rows[3].sent_id}"):
+        tiny.batches(cues=few)
+    with pytest.raises(InputError, match="different numbers"):
+        tiny.batches(cues=cues(rows) | {rows[3].sent_id: ["one"]})

@@ -66,3 +66,18 @@ def test_images_meet_others_in_other_epochs() -> None:
         order = ImageOrder(np.arange(9), batch_size=3, texts=1, seed=0)
         met |= {frozenset((a, b)) for batch in order.epoch(epoch) for a in batch for b in batch}
     assert len(met) == 9 + 36  # each with itself, and every pair
+
+
+@given(IMAGES, st.integers(1, 4), st.integers(0, 3))
+def test_an_image_is_shown_by_one_expression_of_each_referent(
+    images: list[int], texts: int, epoch: int
+) -> None:
+    referents = [10 * image + sample % 2 for sample, image in enumerate(images)]
+    order = ImageOrder(
+        np.array(images), referents=np.array(referents), batch_size=3, texts=texts, seed=0
+    )
+    drawn = np.concatenate(order.epoch(epoch)).tolist()
+    shown = [referents[sample] for sample in drawn]
+    assert len(shown) == len(set(shown))
+    numbers = Counter(referent // 10 for referent in set(referents))
+    assert len(drawn) == sum(min(number, texts) for number in numbers.values())

@@ -88,6 +88,8 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     ),
     "tris, own words": lambda: networks.localizer(prompt_texts="own", positives="referent"),
     "ehin": ehin,
+    # random draws of a share are its own, so here each text meets all that there are
+    "pcnet": lambda: networks.pcnet(others=ROWS, earlier="fixed"),
     "segmentor": lambda: networks.segmentor(film=True, loss="ce_dice"),
     "small clip": small_clip,
     "irnet": Pairs,
@@ -109,6 +111,8 @@ def share(batch: Batch, rank: int, world: int) -> Batch:
         ref_ids=batch.ref_ids[rows],
         negatives=batch.negatives[rows],
         masks=batch.masks[rows],
+        cues=None if batch.cues is None else batch.cues[rows],
+        proposals=None if batch.proposals is None else batch.proposals[images],
     )
 
 
@@ -117,6 +121,8 @@ def learned(name: str, *, rank: int = 0, world: int = 1) -> dict[str, Any]:
     network = NETWORKS[name]().train()
     images = ROWS if name == "small clip" else IMAGES  # a caption a picture
     batch = networks.batch(ROWS, images=images, side=networks.SIDE)
+    if name == "pcnet":
+        batch = networks.told(batch)
     if world > 1:
         share_batch_norms(network, gpu=False)
     losses = network(share(batch, rank, world))[1]
