@@ -7,6 +7,7 @@ h x w the response map, P = h * w.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -34,7 +35,7 @@ class Grouped(NamedTuple):
     place: Tensor
 
 
-class SphereLocalizer(nn.Module):
+class SphereLocalizer(nn.Module, ABC):
     """Unit-length pixels and sentences, compared by inner products at a learned temperature.
 
     Args:
@@ -88,9 +89,9 @@ class SphereLocalizer(nn.Module):
         self.focal_floor = focal_floor
         self.clamp = {"floor": cosine_floor, "ceiling": cosine_ceiling}
 
+    @abstractmethod
     def asks_critic(self, terms: Sequence[str]) -> bool:
         """Whether any of these terms is the frozen CLIP's."""
-        raise NotImplementedError
 
     @property
     def terms(self) -> tuple[str, ...]:
