@@ -29,7 +29,10 @@ devices = flow.config.machine.devices
 # On two cores a reference that learns from true masks would take one of them while Stage-1 and refining,
 # which all else waits for, are not done. So it waits: 60 and 50 together are more than the profile's 100.
 # Drawing the graph, reporting and unlocking name no cores at all, and `workflow.cores` would refuse that.
-few_cores = (workflow.resource_settings.cores or 0) <= 2 * training_threads
+# On a cluster (`jobs` in its profile) these are the cores of the login node, which say nothing.
+few_cores = workflow.resource_settings.nodes is None and (
+    (workflow.resource_settings.cores or 0) <= 2 * training_threads
+)
 
 
 localrules:
@@ -172,7 +175,7 @@ rule pretrain:
     threads: flow.config.machine.pretraining_threads * devices
     resources:
         **flow.across_nodes,
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        mem_mb=lambda wildcards, attempt: 3000 * devices * attempt,
         runtime=240,
     params:
         config=flow.resolved,
@@ -218,7 +221,7 @@ rule pretrain_sam:
     threads: flow.config.machine.pretraining_threads * devices
     resources:
         **flow.across_nodes,
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        mem_mb=lambda wildcards, attempt: 3000 * devices * attempt,
         runtime=240,
     params:
         config=flow.resolved,
@@ -243,7 +246,7 @@ rule pretrain_llm:
     threads: training_threads * devices
     resources:
         **flow.across_nodes,
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=lambda wildcards, attempt: 2000 * devices * attempt,
         runtime=120,
     params:
         config=flow.resolved,
@@ -320,7 +323,7 @@ rule propose:
     conda:
         "envs/pipeline.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: (2000 + flow.loaded_mb(input.sam)) * attempt,
         runtime=240,
     params:
         config=flow.resolved,
@@ -354,7 +357,7 @@ rule train_localizer:
     resources:
         **flow.across_nodes,
         patience=50 if few_cores else 0,
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        mem_mb=lambda wildcards, attempt: 3000 * devices * attempt,
         runtime=1440,
     params:
         config=flow.resolved,
@@ -417,7 +420,7 @@ rule label_irnet:
     conda:
         "envs/pipeline.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: (2000 + flow.loaded_mb(input.sam)) * attempt,
         runtime=480,
     params:
         config=flow.resolved,
@@ -447,7 +450,7 @@ rule train_irnet:
     threads: training_threads * devices
     resources:
         **flow.across_nodes,
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        mem_mb=lambda wildcards, attempt: 3000 * devices * attempt,
         runtime=1440,
     params:
         config=flow.resolved,
@@ -479,7 +482,7 @@ rule refine:
     conda:
         "envs/pipeline.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: (2000 + flow.loaded_mb(input.sam)) * attempt,
         runtime=480,
     params:
         config=flow.resolved,
@@ -512,7 +515,7 @@ rule train_segmentor:
         patience=lambda wildcards: (
             (60 if flow.is_supervised(wildcards.run) else 40) if few_cores else 0
         ),
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        mem_mb=lambda wildcards, attempt: 3000 * devices * attempt,
         runtime=1440,
     params:
         config=flow.resolved,
@@ -541,7 +544,7 @@ rule segment:
         "envs/pipeline.yaml"
     threads: training_threads
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: (3000 + flow.loaded_mb(input.sam)) * attempt,
         runtime=240,
     params:
         config=flow.resolved,

@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks.rows import Row
 from benchmarks.settings import shipped
-from pipeline.encoders.sam import SamPrompter, new_sam
+from pipeline.encoders.sam import new_sam
+from pipeline.encoders.sam_prompts import SamPrompter
 from pipeline.miniature import render, sample_scene
 from pipeline.steps.miniature import miniature_settings
 from pipeline.steps.pretrain_sam import small_shape

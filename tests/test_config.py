@@ -201,14 +201,20 @@ def changed(overlay: str) -> Config:
             ["['pseudo_label']", "another rung", "'testA'"],
         ),
         (
-            "report: {published: [{table: T, rung: response, figures: {wek: {mIoU: 1}}}]}",
+            "report: {published: [{table: T, split: testA, rung: response, figures: {wek: {}}}]}",
             "report.published.0.figures.wek",
             ["is no variant", "weak, supervised"],
         ),
         (
-            "report: {published: [{table: T, rung: response, figures: {weak: {miou: 1}}}]}",
+            "report: {published: [{table: T, split: testA, rung: response, "
+            "figures: {weak: {miou: 1}}}]}",
             "report.published.0.figures.weak.miou",
             ["'mIoU', 'oIoU'"],
+        ),
+        (
+            "report: {published: [{table: T, split: train, rung: response, figures: {weak: {}}}]}",
+            "report.published.0.split",
+            ["train is not measured", "testA"],
         ),
     ],
 )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.config import Config, load, merge, read_yaml, run_config
-from pipeline.runs import step_settings, variants
+from pipeline.config import load, merge, read_yaml, run_config
+from pipeline.runs import step_settings
 from pipeline.workflow.dvc import planned_jobs
+from tests.overlays import OVERLAYS, Ablations, check_ablation, header, leaves, merged, stack
 from tests.repository import ROOT, copy_repository
-
-OVERLAYS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("experiments/**/*.yaml"))
 
 # What TRIS publishes, wherever the value comes from: the overlay or the default under it.
 TRIS_PAPER: dict[str, Any] = {
@@ -108,8 +106,7 @@ TRIS_PAPER: dict[str, Any] = {
     "evaluation.convention": "tris",
 }
 
-# Overlay -> the keys that its variants set, and their values by variant.
-EHIN_ABLATIONS: dict[str, tuple[list[str], dict[str, tuple[Any, ...]]]] = {
+EHIN_ABLATIONS: Ablations = {
     "ehin_prompts": (
         ["ehin.hipm.prompts"],
         {"prompts1": (1,), "full": (2,), "prompts3": (3,), "prompts4": (4,)},
@@ -164,32 +161,27 @@ EHIN_ABLATIONS: dict[str, tuple[list[str], dict[str, tuple[Any, ...]]]] = {
         {"batch6": (6,), "batch12": (12,), "full": (24,), "batch48": (48,)},
     ),
     "ehin_eclm": (
-        ["ehin.eclm.level", "ehin.eclm.negatives"],
+        ["ehin.eclm.level", "ehin.eclm.negatives", "ehin.loss_weights.eclm"],
         {
-            "full": ("early", "sum_times_k"),
-            "late_eclm": ("late", "sum_times_k"),
-            "early_mean": ("early", "mean"),
-            "late_mean": ("late", "mean"),
+            "full": ("early", "sum_times_k", 2),
+            "late_eclm": ("late", "sum_times_k", 2),
+            "early_mean": ("early", "mean", 2),
+            "late_mean": ("late", "mean", 2),
+            "early_mean_tenth": ("early", "mean", 0.2),
         },
+    ),
+    "ehin_balance": (
+        [f"ehin.loss_weights.{name}" for name in ("foreground", "eclm", "background")],
+        {"no_eclm": (5, 0, 1), "even": (5, 0, 5), "as_tris": (0.1, 0, 4.9)},
     ),
 }
 
 
-# What EHIN reports of TRIS (its Table 2): mIoU and PointM of response and segmentor, by overlay.
-TRIS_FIGURES: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
-    "tris_refcoco": ((25.11, 51.92), (31.17, 54.72)),
-    "tris_refcoco_plus": ((22.31, 40.85), (30.90, 53.72)),
-    "tris_refcocog_google": ((26.93, 52.48), (36.00, 58.01)),
-    "tris_referit": ((33.33, 61.70), (44.57, 67.00)),
-}
-TRIS_DATASETS = (*TRIS_FIGURES, "tris_grefcoco", "tris_refcoco_unseen")
-# Table 2 of EHIN: IoU and PointM of the first split, after Stage-1 and after Stage-2.
-EHIN_FIGURES: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
-    "ehin_refcoco_plus": ((25.53, 55.63), (30.41, 58.05)),
-    "ehin_refcocog": ((27.04, 51.96), (36.90, 59.19)),
-    "ehin_refcocog_google": ((27.43, 53.64), (36.14, 59.65)),
-    "ehin_referit": ((36.14, 61.49), (45.47, 69.32)),
-}
+TRIS_DATASETS = (
+    *("tris_refcoco", "tris_refcoco_plus", "tris_refcocog_google", "tris_referit"),
+    *("tris_grefcoco", "tris_refcoco_unseen"),
+)
+EHIN_DATASETS = ("ehin_refcoco_plus", "ehin_refcocog", "ehin_refcocog_google", "ehin_referit")
 
 # Where EHIN differs from what it shares with TRIS, and what it has of its own.
 EHIN_PAPER: dict[str, Any] = {
@@ -221,28 +213,6 @@ NOT_EHIN = {  # TRIS's own, or of its dataset
 }
 
 
-def stack(overlay: str) -> list[str]:
-    """The files that the command in the overlay's header puts over config.yaml, in order."""
-    command = "#   snakemake --cores all --configfile "
-    lines = (ROOT / overlay).read_text().splitlines()
-    found = [line.removeprefix(command).split() for line in lines if line.startswith(command)]
-    assert found, f"{overlay}: its header names no command"
-    return [name for name in found[0] if name.endswith(".yaml")]
-
-
-def merged(overlay: str) -> Config:
-    return load([ROOT / "config.yaml", *(ROOT / name for name in stack(overlay))])
-
-
-def leaves(content: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys with their values; lists are values."""
-    for key, value in content.items():
-        if isinstance(value, dict) and value:
-            yield from leaves(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
-
-
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_repository(tmp_path_factory.mktemp("clone")).root
@@ -250,18 +220,17 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_overlays_are_found() -> None:
     names = {"miniature_tiny", "miniature_ehin", "tris_paper", "ehin_paper"}
-    names |= {"own_data", *TRIS_DATASETS, *EHIN_FIGURES}
+    names |= {"own_data", *TRIS_DATASETS, *EHIN_DATASETS}
     names |= {f"ablations/{name}" for name in ("tris_terms", "seeds", "refiners", *EHIN_ABLATIONS)}
     assert {f"experiments/{name}.yaml" for name in names} <= set(OVERLAYS)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_header_tells_command_and_cost(overlay: str) -> None:
-    lines = (ROOT / overlay).read_text().splitlines()
-    header = [line for line in lines[: next(n for n, line in enumerate(lines) if not line)]]
-    assert all(line.startswith("#") for line in header)
+    lines = header(overlay).splitlines()
+    assert all(line.startswith("#") for line in lines)
     assert stack(overlay)[-1] == overlay
-    assert any(line.startswith("# Cost: ") for line in header)
+    assert any(line.startswith("# Cost: ") for line in lines)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -328,7 +297,7 @@ def test_tris_on_another_dataset_changes_the_dataset_alone(name: str) -> None:
     assert own.dataset.name != paper.dataset.name
 
 
-@pytest.mark.parametrize("name", EHIN_FIGURES)
+@pytest.mark.parametrize("name", EHIN_DATASETS)
 def test_ehin_on_another_dataset_is_ehin_on_what_tris_has_there(name: str) -> None:
     config = merged(f"experiments/{name}.yaml")
     assert list(config.runs) == [name]
@@ -340,20 +309,6 @@ def test_ehin_on_another_dataset_is_ehin_on_what_tris_has_there(name: str) -> No
     tris = merged(f"experiments/{below}.yaml")
     assert own["dataset"] == tris.dataset.model_dump()
     assert own["pseudo_labels"] == tris.pseudo_labels.model_dump()
-
-
-@pytest.mark.parametrize("name", [*TRIS_FIGURES, *EHIN_FIGURES])
-def test_the_figures_of_the_paper_stand_in_overlay_and_header(name: str) -> None:
-    response, segmentor = (TRIS_FIGURES | EHIN_FIGURES)[name]
-    overlap = "mIoU" if name in TRIS_FIGURES else "oIoU"
-    overlay = f"experiments/{name}.yaml"
-    published = {item.rung: item.figures[name] for item in merged(overlay).report.published}
-    assert published == {
-        rung: dict(zip((overlap, "PointM"), figures, strict=True))
-        for rung, figures in (("response", response), ("segmentor", segmentor))
-    }
-    header = (ROOT / overlay).read_text().split("\n\n")[0]
-    assert all(f"{figure:.2f}" in header for figure in (*response, *segmentor))
 
 
 def test_the_ablation_varies_the_terms_alone_over_three_seeds() -> None:
@@ -379,22 +334,9 @@ def test_the_ablation_varies_the_terms_alone_over_three_seeds() -> None:
 
 @pytest.mark.parametrize("name", EHIN_ABLATIONS)
 def test_an_ablation_of_ehin_varies_what_its_table_varies(name: str) -> None:
-    config = merged(f"experiments/ablations/{name}.yaml")
-    keys, expected = EHIN_ABLATIONS[name]
-    shown: dict[str, tuple[Any, ...]] = {}
-    rest = set()
-    for variant, runs in variants(config).items():
-        settings = [run_config(config, run) for run in runs]
-        assert [one.seed for one in settings] == [0, 1, 2]
-        assert runs == [f"{variant}-{seed}" for seed in range(3)]
-        values = dict(leaves(settings[0].model_dump(exclude={"seed", "runs"})))
-        shown[variant] = tuple(values.pop(key) for key in keys)
-        rest.add(repr(values))
-    assert shown == expected
-    assert len(rest) == 1, "something else varies as well"
-    assert config.evaluation.rungs == ["response"]
-    for published in config.report.published:
-        assert published.table.startswith("EHIN ") and published.rung == "response"
+    check_ablation(
+        merged(f"experiments/ablations/{name}.yaml"), *EHIN_ABLATIONS[name], paper="EHIN"
+    )
 
 
 def test_the_ablations_of_ehin_share_their_base() -> None:

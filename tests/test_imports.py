@@ -40,10 +40,11 @@ RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 READS_CONFIG = {"config", "layout", "runs", "workflow", "steps", "cli"}
 
 # A package that is heavy or hard to install is imported in the one file that wraps it.
+# `encoders/sam` stands for all files that begin so.
 ONE_FILE = {
     "open_clip": "encoders/openclip.py",
     "pydensecrf": "pseudo_labels/crf.py",
-    "segment_anything": None,  # any one file
+    "segment_anything": "encoders/sam",
     "llama_cpp": "cues/llama.py",
     "gguf": "miniature/small_llm_export.py",
     "transformers": None,
@@ -170,7 +171,7 @@ def test_a_heavy_package_is_wrapped_by_one_file(package: str) -> None:
     if allowed is None:
         assert len(found) <= 1, "\n".join(found.values())
     else:
-        assert set(found) <= {allowed}, "\n".join(found.values())
+        assert all(file.startswith(allowed) for file in found), "\n".join(found.values())
 
 
 @pytest.mark.parametrize("package", ONE_ROOM)

@@ -9,15 +9,15 @@ import pytest
 from pipeline.config import load, run_config
 from pipeline.runs import owner, step_settings
 from pipeline.workflow import flow_of
+from tests.overlays import Ablations, check_ablation, leaves, merged
 from tests.repository import ROOT
-from tests.test_experiments import NOT_EHIN, TRIS_PAPER, leaves, merged, variants
+from tests.test_experiments import NOT_EHIN, TRIS_PAPER
 
 CRM, LOSSES = "pcnet.crm", "pcnet.loss_weights"
 REGIONS = [f"{LOSSES}.shrinking", f"{LOSSES}.disambiguation"]
 IAD = "pcnet.disambiguation"
 
-# Overlay -> the keys that its variants set, and their values by variant.
-ABLATIONS: dict[str, tuple[list[str], dict[str, tuple[Any, ...]]]] = {
+ABLATIONS: Ablations = {
     "pcnet_components": (
         [f"{CRM}.stages", f"{CRM}.modulation", *REGIONS],
         {
@@ -129,36 +129,52 @@ def test_pcnet_is_as_published() -> None:
     expected = shared | PAPER
     assert {key: values[key] for key in expected} == expected
     assert values["localizer.training.weight_decay"] == 0.01
-    # the steps of 15 epochs of all referents, at 36 of them
-    steps = config.localizer.training.epochs * 24_698 / 36
-    assert steps == pytest.approx(15 * 44_822 / 36, rel=0.02)
     assert config.dataset.name == "refcocog_google"
+
+
+# Images and referents of the training split (TensorFlow Datasets' table).
+DATASETS: dict[str, tuple[str, int, int]] = {
+    "pcnet_paper": ("tris_refcocog_google", 24_698, 44_822),
+    "pcnet_refcoco": ("tris_refcoco", 16_994, 42_404),
+    "pcnet_refcoco_plus": ("tris_refcoco_plus", 16_992, 42_278),
+    "pcnet_refcocog": ("tris_paper", 21_899, 42_226),
+}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_an_epoch_of_images_is_repeated_until_the_steps_are_the_papers(name: str) -> None:
+    """Those of 15 epochs of all referents, to the nearest whole epoch."""
+    _, images, referents = DATASETS[name]
+    epochs = merged(f"experiments/{name}.yaml").localizer.training.epochs
+    assert abs(epochs * images - 15 * referents) <= images / 2
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "pcnet_paper"])
+def test_pcnet_on_another_dataset_is_pcnet_on_what_tris_has_there(name: str) -> None:
+    config = merged(f"experiments/{name}.yaml")
+    assert list(config.runs) == [name]
+    own = run_config(config, name).model_dump()
+    paper = run_config(merged("experiments/pcnet_paper.yaml"), "pcnet_paper").model_dump()
+    for content in (own, paper):
+        content["localizer"]["training"].pop("epochs")
+    same = ("encoder", "critic", "localizer", "pcnet", "cues", "proposals", "sam", "segmentor")
+    same += ("pseudo_labels", "evaluation", "inference", "machine")
+    assert {key: own[key] for key in same} == {key: paper[key] for key in same}
+    tris = merged(f"experiments/{DATASETS[name][0]}.yaml")
+    assert own["dataset"] == tris.dataset.model_dump()
+    assert own["download"] == tris.download.model_dump()
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_varies_what_its_table_varies(name: str) -> None:
     config = merged(f"experiments/ablations/{name}.yaml")
-    keys, expected = ABLATIONS[name]
-    shown: dict[str, tuple[Any, ...]] = {}
-    rest = set()
-    for variant, runs in variants(config).items():
-        settings = [run_config(config, run) for run in runs]
-        assert [one.seed for one in settings] == [0, 1, 2]
-        assert runs == [f"{variant}-{seed}" for seed in range(3)]
-        values = dict(leaves(settings[0].model_dump(exclude={"seed", "runs"})))
-        shown[variant] = tuple(values.pop(key) for key in keys)
-        rest.add(repr(values))
-    assert shown == expected
-    assert len(rest) == 1, "something else varies as well"
-    assert config.evaluation.rungs == ["response"]
+    check_ablation(config, *ABLATIONS[name], paper="PCNet")
     # other referents than those of a text are there to be told from
     training = config.localizer.training
     assert training.distinct_referents
     assert training.texts_per_image > max(
         run_config(config, run).pcnet.disambiguation.others for run in config.runs
     )
-    for published in config.report.published:
-        assert published.table.startswith("PCNet Table ") and published.rung == "response"
 
 
 def test_the_ablations_share_their_base() -> None:

@@ -131,6 +131,9 @@ def brings_back_what_was_pushed(trained: Trained, words: list[str]) -> None:
     assert touched.returncode == 0, touched.stderr
     after = clone.call("snakemake", "--cores", "all")
     assert "Nothing to be done" in after.stdout + after.stderr
+    for question in (("dvc", "status"), ("dvc", "repro", "--dry")):
+        answer = clone.call(*question)
+        assert "Data and pipelines are up to date" in answer.stdout + answer.stderr
 
 
 def is_planned(trained: Trained, words: list[str]) -> None:

@@ -80,7 +80,13 @@ def check(content: Mapping[str, Any], *, source: str = "config") -> Config:
                 f"all runs share; add it to pseudo_labels.splits at the top level, {proposed}"
             )
     variants = variants_of(settings)
+    evaluated = config.dataset.evaluate
     for place, published in enumerate(config.report.published):
+        if published.split not in evaluated:
+            raise InputError(
+                f"{source}: report.published.{place}.split: {published.split} is not measured; "
+                f"dataset.evaluate has {', '.join(evaluated)}"
+            )
         if unknown := [name for name in published.figures if name not in variants]:
             raise InputError(
                 f"{source}: report.published.{place}.figures.{unknown[0]}: is no variant of the "

@@ -45,12 +45,14 @@ class Evaluation(Section):
 
 
 class Published(Section):
-    """A published table that stands beside an ablation's.
+    """A published table that stands beside ours of one split.
 
-    ``rung`` is the one of ours that it is about; ``figures``: variant -> metric -> percent.
+    ``split`` and ``rung`` are those of ours that it is about; ``figures``: variant -> metric ->
+    percent.
     """
 
     table: Annotated[str, Field(min_length=1)]
+    split: Name
     rung: Rung
     figures: Annotated[dict[Name, dict[Metric, float]], Field(min_length=1)]
 

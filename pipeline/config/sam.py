@@ -51,6 +51,7 @@ class SmallSam(Section):
     scenes: Annotated[int, Field(ge=2)]
     held_out: Count
     patch_size: Count
+    stem_width: Annotated[int, Field(ge=0)]
     width: Count
     depth: Count
     heads: Count
@@ -70,7 +71,9 @@ class SmallSam(Section):
     optimisation: Optimisation
 
     @model_validator(mode="after")
-    def _heads_divide_widths(self) -> SmallSam:
+    def _sizes_fit(self) -> SmallSam:
+        if self.stem_width and (self.patch_size < 4 or self.patch_size.bit_count() != 1):
+            raise MisfitError("patch_size", self.patch_size, "a power of two from 4")
         if self.width % self.heads:
             raise MisfitError("heads", self.heads, f"a divisor of width, {self.width}")
         if self.prompt_width // 2 % self.decoder_heads:

@@ -1,9 +1,10 @@
 """What the published datasets must count: a cut, mixed up or older copy is found before training.
 
 Referents and images are those of TensorFlow Datasets' tables, sentences those of the papers'
-partitions, counts of seen and unseen referents those of CGFormer. Only figures that are
-published for just these files are here: of RefCLEF and of the google partitions' sentences there
-are none, of gRefCOCO the totals alone.
+partitions, counts of seen and unseen referents those of CGFormer, RefCLEF's images those of its
+re-publication (refclef-benchmark). Only figures that are published for just these files are here:
+of the google partitions' sentences, and of RefCLEF's referents and sentences, there are none (those
+of the collection that it was made from are larger), of gRefCOCO the totals alone.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ ALL = "all splits"
 Counts = Mapping[str, Mapping[str, int]]  # split -> what is counted -> number
 
 
-def _split(images: int, referents: int, expressions: int | None = None) -> dict[str, int]:
-    counts = {"images": images, "referents": referents}
-    return counts if expressions is None else counts | {"expressions": expressions}
+def _split(
+    images: int, referents: int | None = None, expressions: int | None = None
+) -> dict[str, int]:
+    """What is known of a split."""
+    known = {"images": images, "referents": referents, "expressions": expressions}
+    return {what: number for what, number in known.items() if number is not None}
 
 
 PUBLISHED: dict[tuple[str, str], Counts] = {
@@ -51,6 +55,12 @@ PUBLISHED: dict[tuple[str, str], Counts] = {
     ("refcocog", "google"): {
         "train": _split(24_698, 44_822),
         "val": _split(4_650, 5_000),
+    },
+    ("refclef", "unc"): {
+        "val": _split(2_000),
+        "testA": _split(485),
+        "testB": _split(490),
+        "testC": _split(465),
     },
     ("grefcoco", "unc"): {ALL: {"images": 19_994, "expressions": 259_859}},
 }

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline import processes
-from pipeline.encoders.sam import MASK_LOGIT, Sam, decode_prompts, encode_images
+from pipeline.encoders.sam import Sam
+from pipeline.encoders.sam_prompts import MASK_LOGIT, decode_prompts, encode_images
 from pipeline.miniature.mask_scenes import MaskScenes
 
 NOTHING = 255  # the label that no object has: what a point of the background means
@@ -192,23 +193,24 @@ class SmallSamPretraining(nn.Module):
 
     def forward(self, batch: PromptBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits (N, M, 4h, 4w), and the losses `focal`, `dice` and `iou` of the whole batch."""
-        embeddings = encode_images(self.sam, batch.images)
+        embeddings = encode_images(self.sam, batch.images).float()
         target = torch.eq(batch.labels[:, None], batch.meant[:, :, None, None]).float()
         side = self.sam.prompt_encoder.mask_input_size[0]
         target = functional.adaptive_avg_pool2d(target, side)
-        sparse, dense = self._prompts(batch, target)
         prompts = batch.meant.shape[1]
         owner = torch.arange(len(embeddings), device=embeddings.device).repeat_interleave(prompts)
-        logits, predicted = decode_prompts(self.sam, embeddings, owner, sparse, dense)
-        with torch.autocast(logits.device.type, enabled=False):
-            focal, dice, overlap = mask_losses(logits.float(), target.flatten(0, 1))
+        # So small a decoder takes many short steps: bfloat16 costs more in casts than it saves.
+        with torch.autocast(embeddings.device.type, enabled=False):
+            sparse, dense = self._prompts(batch, target)
+            logits, predicted = decode_prompts(self.sam, embeddings, owner, sparse, dense)
+            focal, dice, overlap = mask_losses(logits, target.flatten(0, 1))
             real = (batch.meant != NOTHING).flatten().float()
             share = _shares(focal.detach() * FOCAL_TO_DICE + dice.detach(), self.winner)
             share = share * real[:, None]
             losses = {
                 "focal": (share * focal).sum() / real.sum().clamp(min=1),
                 "dice": (share * dice).sum() / real.sum().clamp(min=1),
-                "iou": functional.mse_loss(predicted.float(), overlap * real[:, None]),
+                "iou": functional.mse_loss(predicted, overlap * real[:, None]),
             }
         rows = len(batch.images)
         return logits, {name: processes.batch_mean(loss, rows) for name, loss in losses.items()}

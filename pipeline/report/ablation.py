@@ -9,30 +9,18 @@ from __future__ import annotations
 import csv
 import io
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from pipeline.evaluation.styles import STYLES
 from pipeline.report.ladder import GROUP_METRICS, WORDS
 from pipeline.report.measured import RUNGS, Figures, MeasuredRun, average, metrics_in
+from pipeline.report.published import Published
 from pipeline.report.tables import NOTHING, Cell, Row, Table
 
 ALL = "all"  # sentences, whatever their style
 DECIMALS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A published table about one rung; ``figures``: variant -> metric -> percent."""
-
-    table: str
-    rung: str
-    figures: Mapping[str, Mapping[str, float]]
-
-    def figure(self, variant: str, metric: str) -> float | None:
-        """What it says of a variant; None where it says nothing."""
-        return self.figures.get(variant, {}).get(metric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +79,10 @@ def metrics_of(variants: Sequence[Variant], rung: str, split: str, style: str = 
     return list(dict.fromkeys(names))
 
 
-def ablation_csv(
-    variants: Sequence[Variant], published: Sequence[Published], *, headline: str
-) -> str:
+def ablation_csv(variants: Sequence[Variant], published: Sequence[Published]) -> str:
     """A row a variant, split, rung, style and metric, with a column for each publication.
 
-    A publication's figures stand in the rows of the ``headline`` split, of all styles.
+    A publication's figures stand in the rows of its split, of all styles.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -109,7 +95,7 @@ def ablation_csv(
                 deviation = spread.deviation
                 beside = [
                     one.figure(variant.name, metric)
-                    if (split, rung, style) == (headline, one.rung, ALL)
+                    if (split, rung, style) == (one.split, one.rung, ALL)
                     else None
                     for one in published
                 ]
@@ -139,7 +125,7 @@ def ablation_tables(
     """Two tables for each rung: all sentences with what was published, and by style."""
     tables = []
     for rung in rungs_in(variants, split):
-        beside = [one for one in published if one.rung == rung]
+        beside = [one for one in published if (one.split, one.rung) == (split, rung)]
         tables += [_overall(variants, beside, rung, split), _by_style(variants, rung, split)]
     return tables
 

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.evaluation.styles import STYLES
-from pipeline.report.ablation import ALL, Published, Variant, metrics_of, rungs_in
+from pipeline.report.ablation import ALL, Variant, metrics_of, rungs_in
 from pipeline.report.drawing import COLOURS, INK, draw
 from pipeline.report.ladder import GROUP_METRICS, WORDS
+from pipeline.report.published import Published
 
 MARKS = "Ds^vP"  # of publications; a chart of more would tell nobody anything
 
@@ -40,7 +41,7 @@ def ablation_chart(
             for axes, style in zip(line, names, strict=True):
                 _panel(axes, variants, rung, split, metric, style)
                 axes.set_title(f"{WORDS[rung]}, {metric}: {style}")
-            beside = [one for one in published if one.rung == rung]
+            beside = [one for one in published if (one.split, one.rung) == (split, rung)]
             _published(line[0], variants, beside, metric)
         for axes in grid[-1]:
             axes.set_xlabel("%")

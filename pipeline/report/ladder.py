@@ -15,6 +15,7 @@ from pipeline.report.measured import (
     metrics_in,
     reference_run,
 )
+from pipeline.report.published import Published
 from pipeline.report.tables import NOTHING, Cell, Row, Table, figure_cell
 
 WORDS: dict[str, str] = {
@@ -29,10 +30,19 @@ Families = Mapping[str, Sequence[str]]
 """Name of a setting -> the runs that differ in nothing but their seed."""
 
 
-def ladder_table(runs: Sequence[MeasuredRun], *, split: str, families: Families) -> Table:
-    """Rungs and baselines down, metrics across, for one split."""
+def ladder_table(
+    runs: Sequence[MeasuredRun],
+    *,
+    split: str,
+    families: Families,
+    published: Sequence[Published],
+) -> Table:
+    """Rungs, baselines and what is published of them down, metrics across, for one split."""
     rows = list(_rows(runs, split))
-    metrics = list(dict.fromkeys(name for *_, figures in rows for name in metrics_in(figures)))
+    beside = [one for one in published if one.split == split]
+    named = [name for *_, figures in rows for name in metrics_in(figures)]
+    named += [name for one in beside for figures in one.figures.values() for name in figures]
+    metrics = list(dict.fromkeys(named))
     drawn = [
         Row((label, rung), tuple(figure_cell(figures, name) for name in metrics), kind)
         for label, rung, kind, figures in rows
@@ -41,7 +51,11 @@ def ladder_table(runs: Sequence[MeasuredRun], *, split: str, families: Families)
         caption=_caption(runs, split),
         labels=("run", "rung"),
         columns=tuple(metrics),
-        rows=(*drawn, *_seed_rows(runs, split, metrics, families)),
+        rows=(
+            *drawn,
+            *_seed_rows(runs, split, metrics, families),
+            *_published_rows(beside, metrics),
+        ),
     )
 
 
@@ -109,6 +123,15 @@ def _seed_rows(
             cells = tuple(_spread(found, metric) for metric in metrics)
             if any(cell is not NOTHING for cell in cells):
                 yield Row((f"{family}, {len(members)} seeds", WORDS[rung]), cells, "seeds")
+
+
+def _published_rows(published: Sequence[Published], metrics: Sequence[str]) -> Iterator[Row]:
+    """A publication's figures, one row for each of our settings that it speaks of."""
+    for one in published:
+        for variant in one.figures:
+            found = [one.figure(variant, metric) for metric in metrics]
+            cells = (NOTHING if value is None else Cell(f"{value:.1f}") for value in found)
+            yield Row((f"{variant} in {one.table}", WORDS[one.rung]), tuple(cells), "published")
 
 
 def _spread(found: Sequence[Figures | None], metric: str) -> Cell:

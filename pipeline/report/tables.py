@@ -17,7 +17,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``labels`` head the row; ``kind`` is one of "", main, reference, baseline, seeds, total."""
+    """``labels`` head the row.
+
+    ``kind`` is one of "", main, reference, baseline, seeds, published, total.
+    """
 
     labels: tuple[str, ...]
     cells: tuple[Cell, ...]

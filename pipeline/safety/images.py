@@ -51,14 +51,18 @@ def open_image(
 
 
 def upright_size(path: str | Path, max_pixels: int) -> tuple[int, int]:
-    """Height and width of the picture as its camera's note turns it; only its header is read.
+    """Height and width of the picture as its camera's note turns it.
 
-    InputError as for :func:`open_image`, but for what only decoding shows.
+    It is read to its end, so that a cut one is found here and not hours later; a JPEG at an eighth
+    of its size, in a third of the time. InputError as for :func:`open_image`.
     """
     path = Path(path)
     with _opened(path, max_pixels) as image:
         _check_pixels(path, image, max_pixels)
-        return _size(image, upright=True)
+        size = _size(image, upright=True)
+        image.draft("L", (1, 1))
+        image.load()
+        return size
 
 
 def open_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:

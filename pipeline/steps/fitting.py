@@ -18,13 +18,14 @@ from pipeline.runs import step_settings
 from pipeline.safety import InputError
 from pipeline.steps.inputs import expressions_of, images_of, pictures_of
 from pipeline.store import digest_file, digest_of
-from pipeline.training.batches import BatchSource, ExpressionBatches
+from pipeline.training.batches import ExpressionBatches
 from pipeline.training.loop import fit
 from pipeline.training.masks import MaskTable
 from pipeline.training.optimisation import Optimisation
 from pipeline.training.precision import Precision, resolve_precision
 from pipeline.training.proposals import ProposalTable
 from pipeline.training.seeds import HELD_OUT, generator_of
+from pipeline.training.source import BatchSource
 
 
 class Told(NamedTuple):

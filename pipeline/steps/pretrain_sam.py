@@ -7,7 +7,8 @@ import sys
 from dataclasses import fields
 
 from pipeline.config import Config
-from pipeline.encoders.sam import SamPrompter, SamShape, new_sam, save_sam
+from pipeline.encoders.sam import SamShape, new_sam, save_sam
+from pipeline.encoders.sam_prompts import SamPrompter
 from pipeline.inference import device_of
 from pipeline.layout import Layout
 from pipeline.miniature.mask_scenes import read_mask_scenes

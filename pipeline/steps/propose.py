@@ -58,7 +58,8 @@ def proposer_of(config: Config) -> tuple[Callable[[NDArray[np.uint8]], Found], l
     if section.method == "superpixels":
         return partial(propose, **section.model_dump(exclude={"method"})), []
     # segment_anything is not imported where it is not asked for
-    from pipeline.encoders.sam import SamEverything, files_of_sam, load_sam
+    from pipeline.encoders.sam import files_of_sam, load_sam
+    from pipeline.encoders.sam_prompts import SamEverything
     from pipeline.inference import device_of
 
     sam = SamEverything(

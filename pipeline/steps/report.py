@@ -10,7 +10,7 @@ import yaml
 from pipeline.config import Config, run_config
 from pipeline.evaluation import convention
 from pipeline.layout import Layout
-from pipeline.report.ablation import Published, Variant, ablation_csv, ablation_tables
+from pipeline.report.ablation import Variant, ablation_csv, ablation_tables
 from pipeline.report.ablation_chart import ablation_chart
 from pipeline.report.cases import (
     Case,
@@ -43,6 +43,7 @@ from pipeline.report.measured import (
     reference_run,
 )
 from pipeline.report.page import Ablation, Chart, Page, render
+from pipeline.report.published import Published
 from pipeline.report.tables import Table
 from pipeline.report.verdict import verdict
 from pipeline.report.versions import versions, versions_table
@@ -160,21 +161,19 @@ def _ablation(
         Variant(name, tuple(by_name[member] for member in members))
         for name, members in families.items()
     ]
-    headline = config.dataset.headline
-    published = [
-        Published(one["table"], one["rung"], one["figures"])
-        for one in config.report.model_dump()["published"]
-    ]
+    headline, published = config.dataset.headline, _published(config)
     with atomic_path(layout.ablation) as partial:
-        partial.write_text(ablation_csv(seeded, published, headline=headline), encoding="utf-8")
+        partial.write_text(ablation_csv(seeded, published), encoding="utf-8")
     splits = [headline, *_other_splits(config, runs)]
     chart = ablation_chart(seeded, published, split=headline)
     return Ablation(
-        tables={
-            s: ablation_tables(seeded, published if s == headline else [], split=s) for s in splits
-        },
+        tables={s: ablation_tables(seeded, published, split=s) for s in splits},
         chart=Chart(chart, f"Variants on {headline}: mean and standard deviation over seeds"),
     )
+
+
+def _published(config: Config) -> list[Published]:
+    return [Published(**one) for one in config.report.model_dump()["published"]]
 
 
 def _curves(config: Config, layout: Layout) -> list[tuple[set[str], Curve]]:
@@ -246,8 +245,10 @@ def _pictured(
 
 
 def _tables(config: Config, runs: list[MeasuredRun], split: str) -> list[Table]:
+    """What is published stands beside the ladder where it does not beside an ablation."""
+    published = [] if has_ablation(config) else _published(config)
     return [
-        ladder_table(runs, split=split, families=variants(config)),
+        ladder_table(runs, split=split, families=variants(config), published=published),
         group_table(runs, split=split, group="style"),
         group_table(runs, split=split, group="size"),
     ]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from pipeline.encoders.sam import SamPrompter
+from pipeline.encoders.sam_prompts import SamPrompter
 from pipeline.metrics import overlaps
 from pipeline.miniature.mask_scenes import MaskScenes
 from pipeline.miniature.small_sam import box_of, random_point

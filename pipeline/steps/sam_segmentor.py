@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline import config as schema
 from pipeline.config.sam import SamPrompt
-from pipeline.encoders.sam import SamPrompter, load_sam
+from pipeline.encoders.sam import load_sam
+from pipeline.encoders.sam_prompts import SamPrompter
 from pipeline.inference import Item, Viewer, device_of
 from pipeline.pseudo_labels import normalised_maps, prompted_logits
 from pipeline.pseudo_labels.sam_prompt import peaks

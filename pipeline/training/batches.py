@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,36 +19,15 @@ from torch.utils.data import DataLoader, Dataset
 from pipeline.encoders import Encoder
 from pipeline.records import Batch, Expression, ImageRecord
 from pipeline.safety import InputError
-from pipeline.training import augmentation
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.masks import MaskTable
 from pipeline.training.negatives import Negatives
 from pipeline.training.order import EpochOrder, ImageOrder, Sampling
 from pipeline.training.phrases import Phrases
 from pipeline.training.proposals import ProposalTable
-from pipeline.training.seeds import AUGMENT, FORWARD, generator_of, seed_of
-
-ReadImage = Callable[[ImageRecord], NDArray[np.uint8]]
-
-
-class BatchSource(Protocol):
-    """What the loop trains on. Batches are numbered through all epochs: epoch = n // len."""
-
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        ...
-
-    def stream(self, *, start: int, stop: int, rank: int, world: int) -> Iterator[Any]:
-        """Batches start .. stop-1; of `world` processes, the share of process `rank`.
-
-        A batch has `to(device)`, and `images` or a length; `image_ids`, where it has them, are
-        named when a loss fails.
-        """
-        ...
-
-    def prepare(self, batch: Any) -> Any:
-        """The batch as the network sees it, from the batch on the network's device."""
-        ...
+from pipeline.training.samples import Samples
+from pipeline.training.seeds import FORWARD, seed_of
+from pipeline.training.source import ReadImage
 
 
 class ExpressionBatches:
@@ -102,16 +81,12 @@ class ExpressionBatches:
         proposals: ProposalTable | None = None,
     ) -> None:
         self._expressions = _in_order(expressions)
-        self._images = {record.image_id: record for record in images}
-        _check_images(self._expressions, self._images)
+        records = {record.image_id: record for record in images}
+        _check_images(self._expressions, records)
         if masks is not None:
             masks.check(self._expressions)
-        self._masks = masks
         if proposals is not None:
             proposals.check({e.image_id for e in self._expressions})
-        self._proposals = proposals
-        self._read_image = read_image
-        self._size = size
         self._workers = workers
         self._channels_last = channels_last
         self._seed = seed
@@ -128,9 +103,6 @@ class ExpressionBatches:
             self._expressions, cues=cues, flips="flip" in augment, tokenize=encoder.tokenize
         )
         self._text_ids = self._phrases.ids[:, 0]
-        self._jitter = (
-            augmentation.photometric(photometric_strength) if "photometric" in augment else None
-        )
         self._shared = sampling == "images"
         self._order: EpochOrder | ImageOrder
         if sampling == "images":
@@ -149,9 +121,9 @@ class ExpressionBatches:
                 distinct_referents=distinct_referents,
                 seed=seed,
             )
-        self._negatives = None
+        drawn = None
         if negatives:
-            self._negatives = Negatives(
+            drawn = Negatives(
                 images=self._image_ids,
                 referents=self._ref_ids,
                 texts=self._text_ids,
@@ -159,6 +131,18 @@ class ExpressionBatches:
                 count=negatives,
                 seed=seed,
             )
+        self._samples = Samples(
+            self._expressions,
+            records,
+            read_image=read_image,
+            size=size,
+            phrases=self._phrases,
+            masks=masks,
+            proposals=proposals,
+            negatives=drawn,
+            photometric_strength=photometric_strength if "photometric" in augment else None,
+            seed=seed,
+        )
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
 
     def __len__(self) -> int:
@@ -201,7 +185,7 @@ class ExpressionBatches:
                 f"training: batch {place} has fewer samples than the {world} processes; "
                 "use a larger batch_size or fewer devices"
             )
-        shown = [self._picture(group, epoch) for group in groups]
+        shown = [self._samples.of_image(group, epoch) for group in groups]
         samples = np.concatenate(groups)
         phrase_ids = np.concatenate([part.phrase_ids for part in shown])
         text_ids = phrase_ids[:, 0]
@@ -215,7 +199,7 @@ class ExpressionBatches:
             image_ids=torch.from_numpy(self._image_ids[samples]),
             ref_ids=torch.from_numpy(self._ref_ids[samples]),
             negatives=None
-            if self._negatives is None
+            if self._samples.negatives is None
             else self._phrases.tokens(np.concatenate([part.negative_ids for part in shown])),
             masks=_joined(torch.cat, [part.masks for part in shown]),
             seed=seed_of(FORWARD, self._seed, number, rank),
@@ -229,51 +213,6 @@ class ExpressionBatches:
             return list(samples[:, None])
         ends = np.flatnonzero(np.diff(self._image_ids[samples])) + 1
         return np.split(samples, ends)
-
-    def _picture(self, group: NDArray[np.int64], epoch: int) -> _Picture:
-        """The picture that these samples share, with what is said and known of it."""
-        expressions = [self._expressions[sample] for sample in group]
-        image_id = expressions[0].image_id
-        # a copy: what a cache keeps is read-only
-        pixels = torch.from_numpy(np.array(self._read_image(self._images[image_id])))
-        image = augmentation.resize(pixels.permute(2, 0, 1), self._size)
-        masks = None
-        if self._masks:
-            masks = torch.stack([self._masks.mask(e, self._size) for e in expressions])
-        proposals = None if self._proposals is None else self._proposals.of_image(image_id)
-        shown = group[:, None]
-        if self._negatives:
-            drawn = [self._negatives.draw(int(sample), epoch) for sample in group]
-            shown = np.concatenate([shown, np.stack(drawn)], axis=1)
-        ids = self._phrases.ids
-        keys = (AUGMENT, self._seed, epoch, expressions[0].sent_id)
-        if self._must_flip(shown, keys):
-            ids = self._phrases.flipped_ids
-            image, *rest = augmentation.mirror(image, masks)
-            masks = rest[0] if rest else None
-            proposals = None if proposals is None else proposals.flip(-1)
-        if self._jitter is not None:
-            image, *rest = augmentation.apply(self._jitter, image, masks, seed_of(*keys))
-            masks = rest[0] if rest else None
-        return _Picture(image.permute(1, 2, 0), masks, proposals, ids[group], ids[shown[:, 1:], 0])
-
-    def _must_flip(self, shown: NDArray[np.int64], keys: tuple[int, ...]) -> bool:
-        """Half of those whose sentences can all be mirrored: a negative must stay a negative."""
-        return bool(self._phrases.can_flip[shown].all() and generator_of(*keys).random() < 0.5)
-
-
-class _Picture(NamedTuple):
-    """What G samples of one image share, and what they do not.
-
-    image: (H, W, 3) uint8. masks: (G, 1, H, W) or None. proposals: (P, h, w) or None. phrase_ids:
-    (G, 1 + C), the text and its cues. negative_ids: (G, K).
-    """
-
-    image: Tensor
-    masks: Tensor | None
-    proposals: Tensor | None
-    phrase_ids: NDArray[np.int64]
-    negative_ids: NDArray[np.int64]
 
 
 class _Numbered(Dataset[Batch]):

@@ -13,8 +13,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from pipeline.safety import InputError
 from pipeline.training.averaging import Averaging
-from pipeline.training.batches import BatchSource
 from pipeline.training.learner import Learner
+from pipeline.training.source import BatchSource
 from pipeline.training.weights import save_weights
 
 

@@ -19,9 +19,9 @@ from pipeline.pseudo_labels.irnet.network import Trunk
 from pipeline.records import ImageRecord
 from pipeline.safety import InputError
 from pipeline.training import augmentation
-from pipeline.training.batches import ReadImage
 from pipeline.training.order import ImageOrder
 from pipeline.training.seeds import AUGMENT, generator_of
+from pipeline.training.source import ReadImage
 
 ReadLabels = Callable[[ImageRecord], NDArray[np.uint8]]
 

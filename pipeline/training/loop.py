@@ -1,7 +1,7 @@
 """The one training loop: any network, any source of batches, from the first step to its weights.
 
 The whole run is one epoch to the training library, so that there is one kind of place to resume
-from; our epochs are a matter of the batches' numbers (`batches.BatchSource`). Everything random is
+from; our epochs are a matter of the batches' numbers (`source.BatchSource`). Everything random is
 a function of (seed, step): a run that is killed and started again ends in the very same weights
 (bit for bit on one CPU and number of threads; on a GPU as far as its kernels are deterministic).
 """
@@ -28,17 +28,17 @@ from pipeline.losses import Consistency
 from pipeline.safety import InputError
 from pipeline.store import atomic_path, digest_of
 from pipeline.training.averaging import Averaging
-from pipeline.training.batches import BatchSource
 from pipeline.training.best import Best
 from pipeline.training.checkpoints import CheckpointFiles, Checkpoints
 from pipeline.training.curves import Curves
 from pipeline.training.learner import Learner
-from pipeline.training.lock import only_writer
 from pipeline.training.normalisation import share_batch_norms
 from pipeline.training.optimisation import Optimisation
 from pipeline.training.precision import Precision, resolve_precision
 from pipeline.training.progress import Progress
+from pipeline.training.source import BatchSource
 from pipeline.training.weights import digest_weights, load_weights, save_weights
+from pipeline.training.writer import only_writer
 
 
 def fit(
@@ -89,7 +89,7 @@ def fit(
         run_key: digest of what affects the result and is unknown here: data, batches, method. With
             the other arguments and the starting weights it names the checkpoint, so that a changed
             run never resumes a stale one.
-        checkpoints: folder for the checkpoint and the growing curves; they are removed at the end.
+        checkpoints: folder for the checkpoint and what grows beside it, see `only_writer`.
         checkpoint_minutes: longest time between checkpoints; each epoch ends with one too.
         curve_steps: steps a row of the curves.
         output: the weights, for `weights.load_weights`.
@@ -170,12 +170,8 @@ def fit(
             default_root_dir=checkpoints,
         )
         run = _Run(batches, steps, rank=trainer.global_rank, world=trainer.world_size)
-        # one process of the run holds the lock for all of them
-        lock = only_writer(checkpoints / f"lock-{key}") if trainer.is_global_zero else nullcontext()
-        with lock:
-            if trainer.is_global_zero:  # what a process that was killed while it saved has left
-                for half in checkpoints.glob(f".{last.stem}.*.tmp{last.suffix}"):
-                    half.unlink()
+        # one process of the run is the writer for all of them
+        with only_writer(checkpoints, key) if trainer.is_global_zero else nullcontext():
             resumed = last if last.exists() else None
             trainer.fit(learner, run, ckpt_path=resumed, weights_only=True)
             if trainer.is_global_zero:
@@ -187,10 +183,6 @@ def fit(
                 with atomic_path(curves) as temporary:
                     shutil.copyfile(growing, temporary)
                 last.unlink(missing_ok=True)
-                best.unlink()
-                growing.unlink()
-    if trainer.is_global_zero and not any(checkpoints.iterdir()):
-        checkpoints.rmdir()
 
 
 class _Run:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Config, Encoder, check, read_yaml, run_config
-from pipeline.datasets.download import Catalogue, places_at
+from pipeline.config import check, read_yaml, run_config
 from pipeline.layout import Layout
 from pipeline.runs import (
     has_ablation,
@@ -24,27 +23,20 @@ from pipeline.runs import (
     learns_to_segment,
     owner,
     run_rungs,
-    step_settings,
 )
 from pipeline.safety import InputError
 from pipeline.steps.reading import sources_of
+from pipeline.workflow.weights import WeightFiles
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(WeightFiles):
     """The workflow of one configuration."""
-
-    config: Config
-    layout: Layout
 
     @property
     def resolved(self) -> Path:
         """The merged configuration that the jobs of a run read, wherever they run."""
         return self.layout.artifacts / "config.yaml"
-
-    @property
-    def runs(self) -> list[str]:
-        return list(self.config.runs)
 
     @property
     def any_run(self) -> str:
@@ -74,10 +66,6 @@ class Flow:
     def fetches_its_data(self) -> bool:
         return self.config.dataset.source == "download"
 
-    def settings(self, step: str, run: str | None = None) -> dict[str, Any]:
-        """The settings that ``step`` of ``run`` reads: if one changes, its rule runs again."""
-        return step_settings(self.config, run, step)
-
     def benchmark(self, job: str) -> Path:
         """Where Snakemake writes how long ``job`` took and how much memory it held."""
         return self.layout.results / "benchmarks" / f"{job}.tsv"
@@ -97,69 +85,9 @@ class Flow:
     def is_supervised(self, run: str) -> bool:
         return is_supervised(run_config(self.config, run))
 
-    def encoder(self, run: str) -> list[Path]:
-        """The small CLIP's files or the fetched weights of this run's encoder.
-
-        None for an encoder whose weights open_clip fetches by itself.
-        """
-        return self._files_of(run_config(self.config, run).encoder)
-
-    def critic(self, run: str) -> list[Path]:
-        """Likewise for the frozen CLIP that judges responses."""
-        return self._files_of(run_config(self.config, run).critic)
-
-    def _files_of(self, encoder: Encoder) -> list[Path]:
-        if Path(encoder.model) == self.layout.small_clip:
-            files = self.layout.small_clip_files
-            return [files[name] for name in ("weights", "architecture", "vocabulary")]
-        return self._fetched_weights(encoder)
-
-    def _fetched_weights(self, encoder: Encoder) -> list[Path]:
-        """The file of the encoder's weights, if it is one that the rule ``weights`` makes."""
-        return self._in_weights(encoder.pretrained)
-
-    def _in_weights(self, file: str | None) -> list[Path]:
-        path = Path(file or "")
-        return [path] if path == self.layout.weights(path.name) else []
-
-    @property
-    def fetched_weights(self) -> list[Path]:
-        """Of all encoders and SAMs of all runs, and of the LLM that makes their cues."""
-        settings = [run_config(self.config, run) for run in self.runs]
-        sections = [section for own in settings for section in (own.encoder, own.critic)]
-        found = [path for section in sections for path in self._fetched_weights(section)]
-        found += [path for own in settings for path in self._in_weights(own.sam.weights)]
-        if any(has_cues(own) for own in settings) and self.config.cues.backend == "llm":
-            found += self._in_weights(self.config.cues.llm.model)
-        return found
-
-    @property
-    def _catalogue(self) -> Catalogue:
-        section = self.config.download
-        return places_at(section.folder, section.table).catalogue
-
     def check_dataset(self) -> None:
         """InputError if the dataset to be fetched is none of the table."""
-        self._catalogue.dataset(str(self.config.download.dataset))
-
-    def source_of_weights(self, file: str) -> str:
-        """What `ris download` calls the weights of this file name."""
-        source = self._catalogue.source_of_weights(file)
-        if source is None:
-            raise InputError(
-                f"encoder.pretrained, sam.weights, cues.llm.model: {self.layout.weights(file)} is "
-                "nothing that can be fetched; `ris download --list` shows what can"
-            )
-        return source
-
-    def sam(self, run: str | None, step: str) -> list[Path]:
-        """The files of SAM if ``step`` (propose, label_irnet, refine, segment) reads it."""
-        if "sam" not in self.settings(step, run):
-            return []
-        section = (self.config if run is None else run_config(self.config, run)).sam
-        if Path(section.model) == self.layout.small_sam:
-            return [self.layout.small_sam_files[name] for name in ("weights", "sizes")]
-        return self._in_weights(section.weights)
+        self.catalogue.dataset(str(self.config.download.dataset))
 
     def localizer(self, run: str) -> Path:
         return self.layout.localizer(self.owner(run, "train_localizer"))
@@ -177,18 +105,6 @@ class Flow:
         """Every shard if the run's localizer reads cues."""
         return self.layout.all_cues if has_cues(run_config(self.config, run)) else []
 
-    def cue_files(self) -> list[Path]:
-        """What the rule ``decompose`` reads: the model, and the prompt where it is the user's."""
-        section = self.config.cues
-        if section.backend != "llm":
-            return []
-        return [Path(section.llm.model), *self.cue_prompt()]
-
-    def cue_prompt(self) -> list[Path]:
-        """The file of the prompt where it is the user's; the package's own count as code."""
-        prompt = Path(self.config.cues.llm.prompt)
-        return [prompt] if prompt.is_file() else []
-
     def check_cues(self) -> None:
         """InputError if cues are to be made with a model or a prompt that nothing makes."""
         if not any(self.cues(run) for run in self.runs):
@@ -200,12 +116,6 @@ class Flow:
                     f"cues.llm.model: {path}: no such file; give a GGUF file, or "
                     f"{self.layout.small_llm}, which the workflow makes"
                 )
-
-    @property
-    def cue_memory_mb(self) -> int:
-        """What the rule ``decompose`` needs: the model in memory, and what is around it."""
-        files = [path for path in self.cue_files() if path.is_file()]
-        return 2000 + 2 * sum(path.stat().st_size for path in files) // 1_000_000
 
     def learned_proposals(self, run: str) -> list[Path]:
         """Every shard if the run's localizer learns from proposals."""

@@ -25,6 +25,8 @@ CURVES = "artifacts/runs/weak/localizer_curves.csv"
 # one row of the curves a step, and an epoch long enough to be interrupted in the middle
 SLOWLY = "localizer={training: {sampling: expressions, batch_size: 2, epochs: 3, curve_steps: 1}}"
 
+PCNET = ("runs={pcnet: {localizer: {method: pcnet}}}", "cues={backend: rules}")
+
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Slurm]:
@@ -60,6 +62,7 @@ def test_a_run_on_slurm_ends_as_a_run_on_one_machine(
     networks = ("pretrain", "train_localizer", "respond", "train_segmentor", "segment")
     assert all(job.partition == "gpu" for rule in networks for job in slurm.jobs(rule)[:1])
     assert all(job.partition == "cpu" for job in slurm.jobs("refine")[:2])
+    assert "patience=50" not in submitted.said  # the login node's cores hold no job back
 
 
 @pytest.mark.parametrize("rule", ["propose", "refine"])
@@ -67,6 +70,40 @@ def test_shards_run_side_by_side(slurm: Slurm, submitted: Trained, rule: str) ->
     first, second = slurm.jobs(rule)[:2]
     assert {first.comment[-1], second.comment[-1]} == {"0", "1"}
     assert first.overlaps(second)
+
+
+def test_pcnets_cues_and_proposals_are_made_side_by_side(
+    slurm: Slurm, trained: Trained, tmp_path: Path
+) -> None:
+    """Two shards of each, then two processes that train together in one task of one node.
+
+    The same weights as on this machine, bit for bit, where two processes learn from one shard.
+    """
+    alone, clone = (
+        Copy(shutil.copytree(trained.root, tmp_path / name, symlinks=True))
+        for name in ("alone", "clone")
+    )
+    edit_profile(clone)
+    wanted = "artifacts/runs/pcnet/localizer.safetensors"
+    before = len(slurm.jobs())
+    process = clone.start(*ON_SLURM, wanted, "--config", *PCNET, "machine={devices: 2, shards: 2}")
+    undisturbed = alone.call(
+        *("snakemake", "--cores", "all", wanted, "--config", *PCNET),
+        "machine={devices: 2, shards: 1}",
+    )
+    said = process.communicate(timeout=400)[0]
+    assert process.returncode == 0, said[-5000:]
+
+    jobs = sorted(slurm.jobs(), key=lambda job: job.number)[before:]
+    assert {job.state for job in jobs} == {"COMPLETED"}
+    *shards, training = jobs
+    expected = [f"rule_{rule}_wildcards_{n}" for rule in ("decompose", "propose") for n in "01"]
+    assert sorted(job.comment for job in shards) == expected
+    assert all(one.overlaps(other) for one in shards for other in shards)
+    assert "train_localizer" in training.comment and training.partition == "gpu"
+    assert undisturbed.returncode == 0, undisturbed.stderr[-5000:]
+    learned = [tensors((copy.root / wanted).read_bytes()) for copy in (clone, alone)]
+    assert learned[0] == learned[1]
 
 
 def test_too_little_memory_then_preempted_in_an_epoch_then_the_same_weights(
@@ -153,3 +190,8 @@ def rows(root: Path) -> int:
     """Rows of the growing curves of the localizer's training."""
     paths = list(root.glob("artifacts/checkpoints/weak-train_localizer-*/curves-*.csv"))
     return max((len(path.read_text().splitlines()) for path in paths), default=0)
+
+
+def tensors(content: bytes) -> bytes:
+    """Without the header of safetensors, which names the files that were learned from."""
+    return content[8 + int.from_bytes(content[:8], "little") :]

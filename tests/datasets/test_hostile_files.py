@@ -1,7 +1,7 @@
 """Every reader against files that mean harm or nonsense: tables come out, or an InputError that
 names the file; nothing runs, nothing is left behind.
 
-One value anywhere in a good file becomes another (2,000 and more cases over all readers), and a
+One value anywhere in a good file becomes another (in CI 2,000 cases and more of each reader), and a
 corpus of pickles asks for globals in every way that the format knows.
 """
 
@@ -12,6 +12,7 @@ import json
 import pickle
 import pickletools
 import random
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -19,17 +20,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.datasets import READERS, DatasetTables
 from pipeline.safety import InputError
 from pipeline.store import rle_decode
+from tests.fuzzing import fuzz
+from tests.repository import ROOT
 
 from .conftest import options
 from .published import draw_grefs, draw_referit
-
-CASES = 700  # of each of three readers
 
 ODD: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2**63, -(2**70), 10**5000, 0.5, float("nan"), float("inf")),
@@ -95,6 +96,12 @@ def good(kind: str, folder: Path) -> Any:
     return drawn_referit.splits
 
 
+def test_ci_tries_two_thousand_cases_of_each_reader() -> None:
+    """Which is what ``@fuzz()`` draws there."""
+    (cases,) = re.findall(r"^export RIS_FUZZ_CASES=(\d+)", (ROOT / ".ci/run").read_text(), re.M)
+    assert int(cases) >= 2_000
+
+
 def draw_change(data: st.DataObject, content: Any) -> tuple[Any, Any]:
     """The name of one file and its content, one value changed."""
     name = data.draw(st.sampled_from(sorted(content)))
@@ -102,7 +109,7 @@ def draw_change(data: st.DataObject, content: Any) -> tuple[Any, Any]:
     return name, changed(content[name], path, data.draw(st.sampled_from(ODD)))
 
 
-@settings(max_examples=CASES, deadline=None)
+@fuzz()
 @given(data=st.data())
 def test_any_change_of_grefs_is_read_or_named(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -122,7 +129,7 @@ def test_any_change_of_grefs_is_read_or_named(
         (folder / name).write_bytes(original)
 
 
-@settings(max_examples=CASES, deadline=None)
+@fuzz()
 @given(data=st.data(), protocol=st.integers(2, 5))
 def test_any_change_of_referit_is_read_or_named(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, protocol: int
@@ -153,7 +160,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=CASES, deadline=None)
+@fuzz()
 @given(
     content=st.one_of(
         st.tuples(st.just("csv"), st.lists(st.lists(CELLS, max_size=5), max_size=6)),

@@ -248,6 +248,19 @@ def test_all_mistakes_are_told_at_once_by_their_lines(folder: Path) -> None:
     assert set(found) == {*expected, 12, 14}
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_picture_that_was_cut_in_copying_is_found(folder: Path, suffix: str) -> None:
+    """Its header is whole: only reading it to its end shows."""
+    path = folder / "images" / f"c.{suffix}"
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    rows = ["image,expression,split", "a.png,x,val", f"c.{suffix},y,train"]
+    assert len(read(write(folder, *rows)).images) == 2
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    (told,) = mistakes(folder)
+    assert told.startswith(f"line 3: {path}: damaged picture")
+
+
 def test_many_mistakes_are_counted(folder: Path) -> None:
     write(folder, "image,expression,split", *(["a.png,,val"] * 100))
     told = mistakes(folder)

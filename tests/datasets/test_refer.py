@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
@@ -16,6 +16,7 @@ from pipeline.datasets import READERS, DatasetTables, read_refer
 from pipeline.records import ImageRecord
 from pipeline.safety import InputError
 from pipeline.store import rle_decode, rle_encode
+from tests.fuzzing import fuzz
 
 from .conftest import HEIGHT, WIDTH, Refer, annotation, options, ref, square
 
@@ -304,9 +305,7 @@ ODD = st.one_of(
 )
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@fuzz()
 @given(data=st.data())
 def test_any_change_is_read_or_named(refer: Refer, data: st.DataObject) -> None:
     """One value somewhere becomes another: whole tables come out, or an InputError."""
@@ -330,7 +329,8 @@ def test_any_change_is_read_or_named(refer: Refer, data: st.DataObject) -> None:
     except InputError as error:
         assert any(name in str(error) for name in ("refs(unc).p", "instances.json", "picture"))
         return
-    assert all(mask_of(item).shape == (HEIGHT, WIDTH) for item in [*found.truth, *found.objects])
+    sizes = {image.image_id: (image.height, image.width) for image in found.images}
+    assert all(mask_of(item).shape == sizes[item.image_id] for item in found.truth)
 
 
 def test_an_annotation_without_pixels_is_empty(refer: Refer) -> None:

@@ -10,22 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.encoders.sam import (
+from pipeline.encoders.sam import SamShape, files_of_sam, load_sam, new_sam, save_sam
+from pipeline.encoders.sam_prompts import (
     SamEverything,
     SamPrompter,
-    SamShape,
     decode_prompts,
     encode_images,
-    files_of_sam,
-    load_sam,
-    new_sam,
-    save_sam,
 )
 from pipeline.safety import InputError
 
 SHAPE = SamShape(
     image_size=32,
     patch_size=8,
+    stem_width=8,
     width=16,
     depth=2,
     heads=2,

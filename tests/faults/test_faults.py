@@ -27,7 +27,23 @@ pytestmark = pytest.mark.timeout(900)
 
 LABELS = "artifacts/runs/weak/pseudo_labels/0-of-1.parquet"
 LOCALIZER = "artifacts/runs/weak/localizer.safetensors"
+CUES = "artifacts/datasets/miniature/cues-0-of-1.parquet"
 RUN = ("snakemake", "--cores", "all")
+WITH_LLM = ("--configfile", "cues.yaml")
+CUES_OVERLAY = """
+small_llm:
+  scenes: 30
+  held_out: 20
+  vocabulary: 500
+  width: 32
+  layers: 1
+  heads: 2
+  feed_forward: 32
+  steps: 25
+  batch_size: 16
+  optimisation: { warmup_steps: 2, curve_steps: 5 }
+cues: { backend: llm, llm: { max_tokens: 60, save_seconds: 0.000001 } } # each on disk at once
+"""
 # Of the first step that does it $COUNT times, this is the death: to open, or to give its name to, a
 # file whose path ends so.
 SITECUSTOMIZE = """
@@ -98,18 +114,58 @@ def test_a_job_is_killed(
     clone: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, moment: str
 ) -> None:
     expected = taken_away(clone, path)
-    (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setenv("DIES_AT", moment)
-    died = clone.call(*RUN, path)
-    assert died.returncode == 1 and (clone.root / "died").exists(), died.stdout + died.stderr
-    assert not (clone.root / path).exists()
-
-    done = clone.call(*RUN, path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    dies_and_is_run_again(clone, tmp_path, monkeypatch, path, moment)
     assert (clone.root / path).read_bytes() == expected
     if path == LOCALIZER:
         assert not list((clone.root / "artifacts" / "checkpoints").iterdir())
+
+
+@pytest.fixture(scope="module")
+def told(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """The clone after cues were made, by a small LLM that was taught for seconds."""
+    for package in ("llama_cpp", "gguf"):
+        pytest.importorskip(package, reason="the extra `llm` is not installed")
+    clone = Copy(tmp_path_factory.mktemp("told") / "clone")
+    shutil.copytree(trained.root, clone.root, symlinks=True)
+    (clone.root / "cues.yaml").write_text(CUES_OVERLAY)
+    done = clone.call(*RUN, CUES, *WITH_LLM)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return clone
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["os.rename .json 20", "os.rename cues-0-of-1.parquet 1"],
+    ids=["while it asks", "before its rename"],
+)
+def test_a_shard_of_cues_is_killed(
+    told: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    clone = Copy(shutil.copytree(told.root, tmp_path / "clone", symlinks=True))
+    answers = clone.root / "artifacts" / "cue_answers"
+    assert len(list(answers.rglob("*.json"))) > 40
+    shutil.rmtree(answers)
+    expected = taken_away(clone, CUES)
+    dies_and_is_run_again(clone, tmp_path, monkeypatch, CUES, moment, *WITH_LLM)
+    assert (clone.root / CUES).read_bytes() == expected
+
+
+def dies_and_is_run_again(
+    clone: Copy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    moment: str,
+    *options: str,
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("DIES_AT", moment)
+    died = clone.call(*RUN, path, *options)
+    assert died.returncode == 1 and (clone.root / "died").exists(), died.stdout + died.stderr
+    assert not (clone.root / path).exists()
+    done = clone.call(*RUN, path, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_snakemake_itself_is_killed(clone: Copy) -> None:

@@ -165,13 +165,13 @@ def test_rough_masks_are_blurred_and_noisy_but_not_far_off() -> None:
 
 def test_it_learns_discs() -> None:
     """With the masks of some scenes it finds the objects of others, by points and by boxes."""
-    from pipeline.encoders.sam import SamPrompter
+    from pipeline.encoders.sam_prompts import SamPrompter
     from pipeline.steps.sam_probe import prompted_quality, scenes_with_masks
 
     sam = new_sam(SHAPE, seed=0)
     network = SmallSamPretraining(sam, winner=0.8).train()
     source = PromptBatches(discs(60, 1), PROMPTS, grid=4, steps=220, batch_size=8, seed=0)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=4e-3)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=6e-3)
     held_out = list(scenes_with_masks(discs(20, 2)))
 
     def measured() -> dict[str, float]:

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from pipeline.config import Config
+from pipeline.config.report import Published as PublishedTable
 from pipeline.layout import Layout
-from pipeline.report.ablation import Published, Spread, Variant, ablation_csv, ablation_tables
+from pipeline.report.ablation import Spread, Variant, ablation_csv, ablation_tables
 from pipeline.report.ablation_chart import ablation_chart
 from pipeline.report.measured import MeasuredRun
+from pipeline.report.published import Published
 from pipeline.report.tables import Row, Table
 from pipeline.steps import report
 from pipeline.store import read_json
@@ -27,6 +29,7 @@ from tests.report.made import weak
 
 PUBLISHED = Published(
     table="Table 9",
+    split="hard",
     rung="segmentor",
     figures={"new": {"mIoU": 40.0, "BoxAcc": 9.0}, "old": {"mIoU": 30.0}, "odd": {"mIoU": 45.0}},
 )
@@ -63,7 +66,7 @@ def test_a_seed_that_lacks_a_figure_is_not_counted() -> None:
 
 
 def test_the_csv_has_every_rung_style_and_metric_and_the_published_beside() -> None:
-    rows = rows_of(ablation_csv(VARIANTS, [PUBLISHED], headline="hard"))
+    rows = rows_of(ablation_csv(VARIANTS, [PUBLISHED]))
     assert {row["rung"] for row in rows} == {"response", "pseudo_label", "segmentor"}
     assert {row["style"] for row in rows} == {"all", "appearance", "relation"}
     assert {row["split"] for row in rows} == {"hard", "train"}
@@ -83,6 +86,7 @@ def test_the_csv_has_every_rung_style_and_metric_and_the_published_beside() -> N
     assert (row("odd")["seeds"], row("odd")["spread"]) == ("1", "")
     for other in ({"style": "relation"}, {"rung": "response"}, {"metric": "PointM"}):
         assert row("new", **other)["published: Table 9"] == ""
+    assert row("new", split="train", rung="pseudo_label")["published: Table 9"] == ""
 
 
 def test_the_table_has_the_published_figures_and_how_far_they_agree() -> None:
@@ -159,15 +163,25 @@ def test_runs_that_stop_at_the_response_are_reported(responses_alone: Config) ->
     assert {row["rung"] for row in rows} == {"response"}
 
 
-def test_a_run_alone_has_no_ablation(finished: Finished, tmp_path: Path) -> None:
+def test_a_run_alone_has_no_ablation_and_what_is_published_below_its_ladder(
+    finished: Finished, tmp_path: Path
+) -> None:
     runs = {name: finished.config.runs[name] for name in ("weak", "supervised")}
     paths = finished.config.paths.model_copy(update={"results": str(tmp_path / "results")})
-    config = finished.config.model_copy(update={"runs": runs, "paths": paths})
+    table = {"table": "Table 2", "split": "testA", "rung": "segmentor"}
+    figures = {"weak": {"mIoU": 12.34, "PointM": 56.78}}
+    published = [PublishedTable(**table, figures=figures)]
+    beside = finished.config.report.model_copy(update={"published": published})
+    changes = {"runs": runs, "paths": paths, "report": beside}
+    config = finished.config.model_copy(update=changes)
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "runs").symlink_to(finished.layout.results / "runs")
     report.run(config)
     assert not Layout.of(config).ablation.exists()
-    assert '<section id="ablation">' not in Layout.of(config).report.read_text(encoding="utf-8")
+    page = Layout.of(config).report.read_text(encoding="utf-8")
+    assert '<section id="ablation">' not in page
+    (row,) = re.findall('<tr class="published">.*?</tr>', page)
+    assert "weak in Table 2" in row and ">12.3<" in row and ">56.8<" in row
 
 
 def test_a_measured_run_needs_no_stage_two() -> None:

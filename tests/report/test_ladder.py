@@ -10,6 +10,7 @@ import pytest
 from pipeline.report.ladder import group_table, ladder_table
 from pipeline.report.ladder_chart import ladder_chart
 from pipeline.report.measured import MeasuredRun, main_run, plain_metrics, reference_run
+from pipeline.report.published import Published
 from pipeline.report.tables import Row, Table
 from pipeline.report.verdict import verdict
 from pipeline.safety import InputError
@@ -36,7 +37,7 @@ def test_the_main_run_is_the_first_weak_one() -> None:
 
 
 def test_rows_go_from_the_main_run_to_the_baselines() -> None:
-    table = ladder_table(RUNS, split="hard", families={})
+    table = ladder_table(RUNS, split="hard", families={}, published=[])
     assert [row.labels for row in table.rows] == [
         ("weak", "response map"),
         ("weak", "pseudo-label"),
@@ -52,17 +53,33 @@ def test_rows_go_from_the_main_run_to_the_baselines() -> None:
 
 
 def test_a_split_shows_only_what_was_measured_there() -> None:
-    table = ladder_table(RUNS, split="train", families={})
+    table = ladder_table(RUNS, split="train", families={}, published=[])
     assert [row.labels for row in table.rows] == [("weak", "pseudo-label")]
 
 
 def test_seeds_of_one_setting_have_a_mean_and_a_spread() -> None:
     runs = [weak(), weak("again", 54.0), supervised()]
     families = {"weak": ["weak", "again"], "supervised": ["supervised"]}
-    table = ladder_table(runs, split="hard", families=families)
+    table = ladder_table(runs, split="hard", families=families, published=[])
     row = find(table, "weak, 2 seeds", "segmentor")
     assert (row.cells[0].text, row.cells[0].note) == ("52.0", "± 2.8")  # sqrt(8)
     assert not any(row.labels[0].startswith("supervised, ") for row in table.rows)
+
+
+def test_what_is_published_of_a_split_stands_below_what_was_measured_there() -> None:
+    beside = [
+        Published("Table 2", "hard", "segmentor", {"weak": {"mIoU": 31.17, "oIoU": 29.0}}),
+        Published("Table 2", "hard", "response", {"weak": {"PointM": 51.92}}),
+        Published("Table 2", "train", "segmentor", {"weak": {"mIoU": 99.0}}),
+    ]
+    table = ladder_table(RUNS, split="hard", families={}, published=beside)
+    assert table.columns == ("mIoU", "PointM", "oIoU")
+    assert [(row.labels, row.kind) for row in table.rows[-2:]] == [
+        (("weak in Table 2", "segmentor"), "published"),
+        (("weak in Table 2", "response map"), "published"),
+    ]
+    assert [texts(row) for row in table.rows[-2:]] == [["31.2", "—", "29.0"], ["—", "51.9", "—"]]
+    assert texts(find(table, "weak", "segmentor")) == ["50.0", "66.0", "—"]
 
 
 def test_groups_are_spans_of_columns() -> None:
@@ -74,7 +91,7 @@ def test_groups_are_spans_of_columns() -> None:
 def test_a_value_without_interval_has_no_note() -> None:
     run = weak()
     run.rungs["segmentor"]["hard"]["mIoU"] = average(50.0, None)  # type: ignore[index]
-    row = find(ladder_table([run], split="hard", families={}), "weak", "segmentor")
+    row = find(ladder_table([run], split="hard", families={}, published=[]), "weak", "segmentor")
     assert (row.cells[0].text, row.cells[0].note) == ("50.0", "")
 
 

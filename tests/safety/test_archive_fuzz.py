@@ -11,17 +11,13 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.safety import InputError, check_archive, extract_archive
+from tests.fuzzing import fuzz, spoiled
 
 LIMITS = {"max_files": 12, "max_bytes": 4_000, "max_ratio": 50.0}
-FUZZ = settings(
-    max_examples=700,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name")
 
 
@@ -124,7 +120,7 @@ def unpacked(folder: Path, data: bytes) -> dict[str, bytes] | None:
         return files
 
 
-@FUZZ
+@fuzz(tests=3)
 @given(entries=ENTRIES, pack=PACKERS)
 def test_hostile_entries(folder: Path, entries: list[Entry], pack: object) -> None:
     files = unpacked(folder, pack(entries))  # type: ignore[operator]
@@ -148,7 +144,7 @@ def test_the_seeds_are_good(folder: Path) -> None:
     assert [unpacked(folder, seed) for seed in SEEDS] == [WHOLE] * len(SEEDS)
 
 
-@FUZZ
+@fuzz(tests=3)
 @given(
     seed=st.sampled_from(SEEDS),
     changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6),
@@ -158,16 +154,13 @@ def test_the_seeds_are_good(folder: Path) -> None:
 def test_damaged_archives(
     folder: Path, seed: bytes, changes: list[tuple[float, int]], cut: float, more: bytes
 ) -> None:
-    data = bytearray(seed)
-    for place, value in changes:
-        data[int(place * (len(data) - 1))] = value
-    unpacked(folder, bytes(data[: int(cut * len(data))]) + more)
+    unpacked(folder, spoiled(seed, changes, cut) + more)
 
 
 STARTS = st.sampled_from([b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"BZh9", b"\xfd7zXZ\x00", b""])
 
 
-@FUZZ
+@fuzz(tests=3)
 @given(start=STARTS, rest=st.binary(max_size=1200), padding=st.integers(0, 2))
 def test_any_bytes_at_all(folder: Path, start: bytes, rest: bytes, padding: int) -> None:
     files = unpacked(folder, start + rest + b"\0" * 512 * padding)

@@ -2,17 +2,18 @@
 
 import struct
 import zlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.safety import (
-    InputError,
-    open_image,
-)
+from pipeline.safety import InputError, open_image
+from tests.fuzzing import fuzz, spoiled
 
 PIXELS = 10_000
 
@@ -142,3 +143,33 @@ def test_floating_point_pictures_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.tif", Image.fromarray(np.ones((3, 3), dtype=np.float32)))
     with pytest.raises(InputError, match=r"a\.tif.*floating point"):
         open_image(path, PIXELS)
+
+
+@fuzz()
+@given(
+    suffix=st.sampled_from(["png", "jpg", "webp", "bmp", "gif", "tif", "ppm"]),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6),
+    cut=st.floats(0, 1) | st.just(1.0),
+)
+def test_damaged_pictures_are_pixels_or_named(
+    tmp_path_factory: pytest.TempPathFactory,
+    suffix: str,
+    changes: list[tuple[float, int]],
+    cut: float,
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "fuzzed_pictures"
+    path = folder / f"spoiled.{suffix}"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(spoiled(good_picture(folder, suffix), changes, cut))
+    try:
+        found = open_image(path, PIXELS)
+    except InputError as error:
+        assert path.name in str(error)
+    else:
+        assert found.dtype == np.uint8 and found.ndim == 3 and found.shape[2] == 3
+        assert found.shape[0] * found.shape[1] <= PIXELS
+
+
+@cache
+def good_picture(folder: Path, suffix: str) -> bytes:
+    return save(folder / f"good.{suffix}", Image.fromarray(gradient())).read_bytes()

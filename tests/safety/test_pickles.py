@@ -4,13 +4,14 @@ import pickle
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.safety import (
     InputError,
     load_plain_pickle,
 )
+from tests.fuzzing import fuzz
 
 from .evil import Evil
 
@@ -97,7 +98,7 @@ def test_a_pickle_that_is_missing_large_or_truncated_is_named(tmp_path: Path) ->
             load_plain_pickle(path)
 
 
-@settings(max_examples=200, deadline=None)
+@fuzz()
 @given(
     st.one_of(
         st.binary(max_size=60),

@@ -253,6 +253,7 @@ def test_check_tells_what_is_there(world: World, capsys: pytest.CaptureFixture[s
         return line.split()[0], line
 
     assert state("toy.zip")[0] == state("pictures")[0] == "missing"
+    assert "0 of 20 pictures of some 2 kB" in state("pictures")[1]
     world.server.next("/weights", *[Answer(cut=5_000, ranges=False) for _ in range(20)])
     with pytest.raises(InputError):
         world.bring(config)
@@ -269,6 +270,32 @@ def test_check_tells_what_is_there(world: World, capsys: pytest.CaptureFixture[s
     assert state("toy.zip")[0] == "damaged"
     archive.unlink()
     assert "unpacked" in state("toy/unpacked")[1]
+
+
+def test_check_tells_how_large_a_file_of_unknown_size_can_be(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As long as it has not been seen; then, how large it was."""
+    config = world.config(download={"images": "zip"})
+    check.run(config)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "pictures.zip " in line)
+    assert line.split()[:5] == ["missing", "-", "<", "10.0", "MB"]
+    world.bring(config, dataset_only=True)
+    (world.folder / "downloads/pictures/pictures.zip").unlink()
+    capsys.readouterr()
+    check.run(config)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "pictures.zip;" in line)
+    assert "<" not in line and "unpacked" in line
+
+
+def test_progress_is_told_as_bytes_and_pictures_come(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.bring(world.config())
+    told = capsys.readouterr().err
+    assert "download: 100%" in told and "pictures: 100%" in told and "16/16" in told
+    world.bring(world.config())
+    assert "100%" not in capsys.readouterr().err  # nothing to come, no bar
 
 
 def test_the_list_shows_every_source(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

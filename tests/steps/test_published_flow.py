@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,7 +26,7 @@ from pipeline.steps import (
     train_segmentor,
 )
 from pipeline.steps.inputs import pictures_of
-from pipeline.store import read_json, read_table, rle_area
+from pipeline.store import read_json, read_table, rle_area, rle_decode
 from tests.datasets.drawn import draw_own
 from tests.datasets.published import draw_grefs, draw_referit
 from tests.training import real
@@ -110,7 +111,7 @@ def test_stage_2_is_taught_that_they_mean_nothing(
         def look(settings: Any, network: Any, batches: Any, *, into: Any = found, **_: Any) -> None:
             for expression in batches._expressions:
                 into.setdefault(expression.text, 0)
-                mask = batches._masks.mask(expression, (64, 64))
+                mask = batches._samples.masks.mask(expression, (64, 64))
                 into[expression.text] = max(into[expression.text], float(mask.sum()))
 
         monkeypatch.setattr(train_segmentor, "train", look)
@@ -125,7 +126,9 @@ def test_stage_2_is_taught_that_they_mean_nothing(
 def test_generalised_measures_are_what_the_masks_say(grefs: Done) -> None:
     """Computed anew from the predicted masks of the run."""
     predicted = read_table(grefs.layout.predictions("weak"), kind="predictions").to_pylist()
-    truth = {row.ref_id: row.area for row in read_truth(grefs.layout.table("truth"), split="val")}
+    rows = read_truth(grefs.layout.table("truth"), split="val")
+    truth = {row.ref_id: row.area for row in rows}
+    masks = {row.ref_id: rle_decode(row.rle, row.height, row.width) for row in rows}
     said_none = {
         row["sent_id"]: not rle_area(row["rle"], row["height"], row["width"]) for row in predicted
     }
@@ -136,10 +139,23 @@ def test_generalised_measures_are_what_the_masks_say(grefs: Done) -> None:
     figures = grefs.figures("weak", "segmentor", "val")
     assert figures["N-acc"]["value"] == pytest.approx(100 * sum(none) / 3)
     assert figures["T-acc"]["value"] == pytest.approx(100 * sum(some) / 6)
-    for name in ("gIoU", "cIoU", "Pr@0.7", "Pr@0.8", "Pr@0.9"):
-        assert 0 <= figures[name]["value"] <= 100
+    found = [ious_of(row, masks[row["ref_id"]]) for row in predicted]
+    assert figures["gIoU"]["value"] == pytest.approx(100 * sum(iou for iou, *_ in found) / 9)
+    shared, union = (sum(one[k] for one in found) for k in (1, 2))
+    assert figures["cIoU"]["value"] == pytest.approx(100 * shared / union)
+    close = [ious_of(row, masks[row["ref_id"]])[0] for row in predicted if truth[row["ref_id"]]]
+    for limit in (0.7, 0.8, 0.9):
+        share = 100 * sum(iou >= limit for iou in close) / 6
+        assert figures[f"Pr@{limit}"]["value"] == pytest.approx(share)
     assert figures["count"] == 9
     assert sum(group["count"] for group in figures["by_size"].values()) == 6
+
+
+def ious_of(row: dict[str, Any], truth: np.ndarray) -> tuple[float, int, int]:
+    """IoU (1 for nothing where nothing is meant), shared pixels and union, as ReLA counts them."""
+    mask = rle_decode(row["rle"], row["height"], row["width"])
+    shared, union = int((mask & truth).sum()), int((mask | truth).sum())
+    return (shared / union if union else 1.0), shared, union
 
 
 def test_the_report_shows_them(grefs: Done) -> None:

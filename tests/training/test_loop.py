@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from pipeline.safety import InputError
+from pipeline.store import atomic_path
 from pipeline.training.precision import resolve_precision
 from tests.training import tiny
 
@@ -254,6 +255,42 @@ def test_a_gpu_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="set it to auto or cpu"):
         tiny.train(tmp_path, accelerator="gpu")
+
+
+def test_a_failure_leaves_nothing_without_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="no picture"):
+        tiny.train(tmp_path, batches=tiny.Interrupted(tiny.batches(), 3, no_picture))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failure_keeps_a_checkpoint_and_its_curves(whole: Path, tmp_path: Path) -> None:
+    failing = tiny.Interrupted(tiny.batches(), STEPS_PER_EPOCH + 2, no_picture)
+    with pytest.raises(RuntimeError, match="no picture"):
+        tiny.train(tmp_path, batches=failing)
+    kept = sorted(path.name.split("-")[0] for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["best", "curves", "last"]
+    tiny.train(tmp_path)
+    assert weights(tmp_path) == weights(whole) and curve(tmp_path) == curve(whole)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curves.csv", "weights.safetensors"]
+
+
+def test_what_a_kill_left_half_written_goes(whole: Path, tmp_path: Path) -> None:
+    """Of each file that a run keeps on the way, killed just before its rename."""
+    stop(tmp_path, STEPS_PER_EPOCH + 2)
+    for path in list((tmp_path / "checkpoints").iterdir()):
+        if (child := os.fork()) == 0:
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(b"half")
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert len(list((tmp_path / "checkpoints").glob(".*"))) == 3
+    tiny.train(tmp_path)
+    assert weights(tmp_path) == weights(whole)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curves.csv", "weights.safetensors"]
+
+
+def no_picture() -> None:
+    raise RuntimeError("no picture")
 
 
 def test_two_processes_never_train_the_same_run(tmp_path: Path) -> None:

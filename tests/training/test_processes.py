@@ -85,6 +85,34 @@ def test_a_whole_training_ends_where_one_process_ends(folder: Path) -> None:
         torch.testing.assert_close(twos[name], value, rtol=1e-2, atol=1e-3, msg=name)
 
 
+@pytest.mark.timeout(900)
+def test_told_to_go_they_save_and_the_rest_is_as_if_nothing_had_been(tmp_path: Path) -> None:
+    """SIGTERM to torchrun, in the middle of an epoch."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+
+    def train(folder: Path, *, until: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*torchrun, "--nproc-per-node=2", "-m", "tests.training.tiny", str(folder), str(until)],
+            cwd=real.ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    stopped = train(tmp_path / "stopped", until=8)
+    assert stopped.returncode != 0
+    assert not (tmp_path / "stopped" / "weights.safetensors").exists()
+    for folder in ("stopped", "whole"):
+        done = train(tmp_path / folder, until=-1)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert ("resumes after step 9" in done.stderr) == (folder == "stopped")
+    found = [
+        (tmp_path / name / "weights.safetensors").read_bytes() for name in ("stopped", "whole")
+    ]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("sampling", ["expressions", "referents", "images"])
 def test_no_expression_is_seen_twice_and_none_is_missed(sampling: str) -> None:
     source = tiny.batches(sampling=sampling, distinct_referents=False)

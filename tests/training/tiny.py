@@ -1,9 +1,16 @@
-"""A data set and networks small enough to train in a test; run as a module it is a training run."""
+"""A data set and networks small enough to train in a test.
+
+As a module, `torchrun -m tests.training.tiny FOLDER AT`, several processes train in FOLDER; before
+batch AT the first of them has torchrun told to go.
+"""
 
 from __future__ import annotations
 
 import csv
 import os
+import signal
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -195,3 +202,19 @@ class Interrupted:
 
 def send(number: int) -> Callable[[], None]:
     return lambda: os.kill(os.getpid(), number)
+
+
+def dismiss_all() -> None:
+    """SIGTERM to the one who started us, as a scheduler sends it, and time to pass it on."""
+    os.kill(os.getppid(), signal.SIGTERM)
+    time.sleep(3)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    first = os.environ["RANK"] == "0"
+    train(
+        Path(sys.argv[1]),
+        batches=Interrupted(batches(), int(sys.argv[2]), dismiss_all) if first else batches(),
+        devices=int(os.environ["WORLD_SIZE"]),
+    )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -60,11 +61,16 @@ def test_an_experiment_runs_what_its_change_touches_and_can_be_compared(tracked:
     assert changed["config.yaml"][CHANGE].items() >= {"old": True, "new": False}.items()
     metrics = json.loads(tracked.call("dvc", "metrics", "diff", "--json").stdout)
     assert {Path(name).stem for name in metrics} == {"segmentor"}
+    moved = [figure for file in metrics.values() for figure in file.values()]
+    assert all(figure["diff"] == figure["new"] - figure["old"] != 0 for figure in moved)
     shown = tracked.call("dvc", "plots", "show", "--out", "plots")
     assert shown.returncode == 0, shown.stderr
     page = (tracked.root / "plots" / "index.html").read_text()
     for curves in ("localizer_curves.csv", "segmentor_curves.csv", "small_clip/curves.csv"):
         assert curves in page
+    with (tracked.root / "artifacts/runs/weak/localizer_curves.csv").open() as file:
+        losses = [row["loss"] for row in csv.DictReader(file)]
+    assert len(losses) > 2 and all(loss in page for loss in losses)  # the points themselves
     names = tracked.call("dvc", "exp", "list", "--name-only").stdout.split()
     assert len(names) == 1
 

@@ -128,15 +128,50 @@ def test_a_wrong_key_is_named_without_a_traceback(workspace: Workspace) -> None:
     assert "Traceback" not in text
 
 
-def test_the_slurm_profile_asks_for_gpus_where_networks_run(workspace: Workspace) -> None:
-    done = workspace.call(
-        *("snakemake", "--cores", "all", "--profile", "slurm", "--dry-run", "--forceall")
-    )
+NETWORKS = {"pretrain", "train_localizer", "respond", "train_segmentor", "segment"}
+PCNET = "localizer={method: pcnet}"
+IRNET = "pseudo_labels={refine: [irnet]}"
+SAM = ("proposals={method: sam}", "pseudo_labels={refine: [sam_prompt, irnet]}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "more"),
+    [
+        ((), set()),
+        ((PCNET, IRNET), {"pretrain_llm", "train_irnet"}),
+        (
+            (PCNET, *SAM),
+            {"pretrain_llm", "train_irnet", "pretrain_sam"} | {"propose", "refine", "label_irnet"},
+        ),
+    ],
+    ids=["default", "cues and IRNet", "SAM"],
+)
+def test_the_slurm_profile_asks_for_gpus_where_networks_run(
+    workspace: Workspace, changes: tuple[str, ...], more: set[str]
+) -> None:
+    """What proposes and refines runs a network where it asks SAM; what makes cues never does."""
+    plan = ("--dry-run", "--forceall", *(["--config", *changes] if changes else []))
+    done = workspace.call("snakemake", "--cores", "all", "--profile", "slurm", *plan)
     assert done.returncode == 0, done.stdout + done.stderr
-    rules = re.findall(r"^rule (\w+):$.*?resources: (.*?)$", done.stdout, re.MULTILINE | re.DOTALL)
-    with_gpu = {rule for rule, resources in rules if "gres=gpu:1" in resources}
-    assert with_gpu == {"pretrain", "train_localizer", "respond", "train_segmentor", "segment"}
-    assert all("runtime=" in resources and "mem_mb=" in resources for _, resources in rules)
+    found = re.findall(r"^rule (\w+):$.*?resources: (.*?)$", done.stdout, re.MULTILINE | re.DOTALL)
+    asked = {rule: dict(re.findall(r"(\w+)=([^,]*)", resources)) for rule, resources in found}
+    with_gpu = {rule for rule, resources in asked.items() if resources["slurm_partition"] == "gpu"}
+    assert with_gpu == NETWORKS | more
+    for rule, resources in asked.items():
+        assert resources.get("gres", "") == ("gpu:1" if rule in with_gpu else "")
+        assert {"runtime", "mem_mb"} <= resources.keys()
+    assert ("decompose" in asked) == (PCNET in changes)
+    assert "patience=50" not in done.stdout  # the login node's cores hold no job back
+
+
+def test_a_training_in_several_processes_asks_for_as_much_more(workspace: Workspace) -> None:
+    plan = ("snakemake", "--cores", "8", "--dry-run", "--forceall", "--config")
+    done = workspace.call(*plan, "machine={devices: 4}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = re.findall(r"^rule (\w+):$(.*?)mem_mb=(\d+)", done.stdout, re.MULTILINE | re.DOTALL)
+    memory = {rule: (int(size), "threads: " in told) for rule, told, size in jobs}
+    assert memory["train_localizer"] == memory["train_segmentor"] == (12000, True)
+    assert memory["respond"] == (3000, False)
 
 
 def test_the_snakefile_is_in_good_form(workspace: Workspace) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,6 +70,29 @@ def test_a_published_one_is_fetched() -> None:
     unknown = {"sam": {"model": "vit_h", "weights": "artifacts/weights/other.pth"}}
     with pytest.raises(InputError, match=r"sam\.weights.*other\.pth"):
         flow_of(content(runs={"weak": ASKED | unknown}))
+
+
+def test_one_of_ones_own_is_an_input(tmp_path: Path) -> None:
+    """As it is: a file beside a published model's name, or a folder as the small one's."""
+    file = tmp_path / "sam_vit_b.pth"
+    found = flow_of(
+        content(runs={"weak": ASKED | {"sam": {"model": "vit_b", "weights": str(file)}}})
+    )
+    assert found.sam("weak", "segment") == [file] and found.fetched_weights == []
+    found = flow_of(content(runs={"weak": ASKED | {"sam": {"model": str(tmp_path)}}}))
+    assert {path.parent for path in found.sam("weak", "segment")} == {tmp_path}
+
+
+def test_what_it_takes_in_memory_is_asked_for(workspace: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "sam_vit_b.pth"
+    file.write_bytes(b"0" * 30_000_000)
+    sam = f"sam={{model: vit_b, weights: {file}}}"
+    plan = ("snakemake", "--cores", "1", "--dry-run", "--forceall", "--config", sam)
+    done = workspace.call(*plan, "proposals={method: sam}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.findall(r"^rule (\w+):$.*?mem_mb=(\d+)", done.stdout, re.MULTILINE | re.DOTALL)
+    memory = {rule: int(size) for rule, size in found}
+    assert (memory["propose"], memory["refine"], memory["segment"]) == (2060, 2000, 3000)
 
 
 def test_as_a_segmentor_it_is_not_trained_and_needs_no_pseudo_labels() -> None:

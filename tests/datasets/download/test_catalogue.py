@@ -144,7 +144,7 @@ def test_mistakes_in_a_table_are_named(
 ) -> None:
     with pytest.raises(InputError, match=said) as caught:
         read_catalogue(table(tmp_path, change))
-    assert "table.yaml" in str(caught.value)
+    assert "table.yaml" in str(caught.value) and "secret" not in str(caught.value)
 
 
 def test_what_is_no_table_is_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from threading import Timer
 import pytest
 
 from pipeline.datasets.download.fetching import StoppedError
+from pipeline.datasets.download.network import is_allowed
 from pipeline.safety import InputError
 from tests.datasets.download.conftest import CONTENT, SHA256, Getter
 from tests.datasets.download.server import Answer, Server
@@ -301,6 +302,14 @@ def test_a_redirect_elsewhere_is_refused(getter: Getter, place: str) -> None:
         getter.get()
     assert "secret" not in str(caught.value)
     assert [request.path for request in getter.server.requests if request.path == "/b"] == []
+
+
+def test_https_may_be_anywhere_and_http_is_for_the_hosts_of_the_table() -> None:
+    hosts = {"example.org", "example.org:8080"}
+    for allowed in ("https://elsewhere.org/b", "http://example.org/b", "http://example.org:8080/"):
+        assert is_allowed(allowed, hosts), allowed
+    for refused in ("http://elsewhere.org/b", "http://example.org:81/b", "https://me@example.org"):
+        assert not is_allowed(refused, hosts), refused
 
 
 def test_redirects_in_a_circle_end(getter: Getter) -> None:
