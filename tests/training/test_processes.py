@@ -83,6 +83,13 @@ def test_a_whole_training_ends_where_one_process_ends(folder: Path) -> None:
     assert ones.keys() == twos.keys()
     for name, value in ones.items():
         torch.testing.assert_close(twos[name], value, rtol=1e-2, atol=1e-3, msg=name)
+    expected = together.metrics(folder / "alone", devices=1)
+    found = together.metrics(folder, devices=2)
+    assert {
+        "rungs.response.train.PointM.value",
+        "rungs.segmentor.train.mIoU.value",
+    } <= expected.keys()
+    assert found == pytest.approx(expected, abs=0.2)  # percent
 
 
 @pytest.mark.timeout(900)

@@ -22,9 +22,10 @@ from pipeline.localizers.ehin import EhinLocalizer
 from pipeline.miniature.small_clip import SmallClipPretraining
 from pipeline.pseudo_labels.irnet.losses import pair_losses
 from pipeline.records import Batch
-from pipeline.steps import train_localizer, train_segmentor
+from pipeline.steps import evaluate, respond, segment, train_localizer, train_segmentor
 from pipeline.training.normalisation import share_batch_norms
 from tests import networks
+from tests.overlays import leaves
 from tests.training import real
 
 ROWS, IMAGES = 7, 5  # no multiple of two: the shares differ in size
@@ -166,6 +167,25 @@ def train(folder: Path, *, devices: int) -> Layout:
     train_localizer.run(settings, run="weak")
     train_segmentor.run(settings, run="supervised")
     return Layout.of(settings)
+
+
+def metrics(folder: Path, *, devices: int) -> dict[str, float]:
+    """What the weights that `train` wrote are worth on the sentences that they learned from."""
+    found: dict[str, Any] = {}
+    for rung, run, answer in (("response", "weak", respond), ("segmentor", "supervised", segment)):
+        changes = {
+            "paths": {"results": str(folder / "results")},
+            "pseudo_labels": {"splits": ["none"]},
+            "dataset": {"train": "none", "evaluate": ["train"], "headline": "train"},
+            "evaluation": {"rungs": [rung], "bootstrap": 0},
+            "runs": {name: None for name in ("weak", "supervised") if name != run},
+        }
+        content = config(folder, devices=devices).model_dump(mode="json")
+        settings = check(merge(content, changes))
+        answer.run(settings, run=run)
+        evaluate.run(settings, run=run)
+        found |= dict(leaves(json.loads(Layout.of(settings).run_metrics(run).read_text())))
+    return {name: value for name, value in found.items() if isinstance(value, float)}
 
 
 if __name__ == "__main__":
