@@ -25,6 +25,7 @@ REDUCED: dict[str, Any] = {
         "published": [
             {
                 "table": "EHIN Table 6",
+                "split": "testA",
                 "rung": "response",
                 "figures": {"full": {"PointM": 55.63}, "no_eclm": {"PointM": 45.83}},
             }
