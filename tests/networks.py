@@ -10,7 +10,10 @@ import torch
 
 from pipeline.encoders.openclip import OpenClipEncoder, new_clip, vocabulary_of
 from pipeline.encoders.vocabulary import Vocabulary
-from pipeline.localizers.pcnet import TERMS, PcnetLocalizer
+from pipeline.localizers.ehin import TERMS as EHIN_TERMS
+from pipeline.localizers.ehin import EhinLocalizer
+from pipeline.localizers.pcnet import TERMS as PCNET_TERMS
+from pipeline.localizers.pcnet import PcnetLocalizer
 from pipeline.localizers.tris import TrisLocalizer
 from pipeline.records import Batch
 from pipeline.segmentors.tris import TrisSegmentor
@@ -32,84 +35,105 @@ def vocabulary() -> Vocabulary:
     return vocabulary_of(TEXTS)
 
 
-def encoder(seed: int, *, image_size: int = SIDE, normalise: str = "clip") -> OpenClipEncoder:
-    """Random weights; 32, 64, 128, 256 channels at strides 4, 8, 16, 16; 16 wide text."""
+# What all localizers on the sphere are built with, at a small size.
+SPHERE: dict[str, Any] = {
+    "critic": None,
+    "hidden": 24,
+    "temperature": 0.07,
+    "levels": (-1,),
+    "coordinates": False,
+    "projection": "random",
+    "positives": "referent",
+    "same_image": "ignore",
+    "focal_power": 3.0,
+    "focal_floor": 0.01,
+    "cosine_floor": 1e-4,
+    "cosine_ceiling": 0.9999,
+}
+
+
+def clip(
+    seed: int,
+    *,
+    vision: dict[str, Any],
+    width: int = 16,
+    heads: int = 2,
+    layers: int = 1,
+    embed_dim: int = 16,
+    output_stride: int = 16,
+    normalise: str = "clip",
+) -> OpenClipEncoder:
+    """Random weights; `width`, `heads` and `layers` are the text tower's."""
     architecture = {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": image_size, "layers": [1, 1, 1, 1], "width": 8},
+        "embed_dim": embed_dim,
+        "vision_cfg": {"image_size": SIDE} | vision,
         "text_cfg": {
             "context_length": CONTEXT,
             "vocab_size": vocabulary().size,
-            "width": 16,
-            "heads": 2,
-            "layers": 1,
+            "width": width,
+            "heads": heads,
+            "layers": layers,
         },
     }
-    clip = new_clip(architecture, seed)
     return OpenClipEncoder(
-        clip,
+        new_clip(architecture, seed),
         vocabulary(),
         architecture=architecture,
-        output_stride=16,
+        output_stride=output_stride,
         context=CONTEXT,
         normalise=normalise,
     )
 
 
+def encoder(seed: int, *, image_size: int = SIDE, normalise: str = "clip") -> OpenClipEncoder:
+    """32, 64, 128, 256 channels at strides 4, 8, 16, 16; 16 wide text."""
+    vision = {"image_size": image_size, "layers": [1, 1, 1, 1], "width": 8}
+    return clip(seed, vision=vision, normalise=normalise)
+
+
 def transformer() -> OpenClipEncoder:
-    """Random weights; one level of stride 8."""
-    architecture = {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": SIDE, "layers": 1, "width": 64, "patch_size": 8},
-        "text_cfg": {
-            "context_length": CONTEXT,
-            "vocab_size": vocabulary().size,
-            "width": 16,
-            "heads": 2,
-            "layers": 1,
-        },
-    }
-    return OpenClipEncoder(
-        new_clip(architecture, 0),
-        vocabulary(),
-        architecture=architecture,
-        output_stride=8,
-        context=CONTEXT,
-        normalise="clip",
-    )
+    """One level of stride 8."""
+    return clip(0, vision={"layers": 1, "width": 64, "patch_size": 8}, output_stride=8)
 
 
 def localizer(**options: Any) -> TrisLocalizer:
     """The paper's settings at a small size; `critic` may be an encoder."""
     torch.manual_seed(0)
-    settings: dict[str, Any] = {
+    settings = SPHERE | {
         "encoder": encoder(0),
-        "critic": None,
-        "hidden": 24,
         "alpha": 0.1,
-        "temperature": 0.07,
         "prompt_texts": "batch",
-        "levels": (-1,),
-        "coordinates": False,
-        "projection": "random",
         "positives": "text",
         "same_image": "negative",
-        "focal_power": 3.0,
-        "focal_floor": 0.01,
-        "cosine_floor": 1e-4,
-        "cosine_ceiling": 0.9999,
         "terms": ("classification",),
     }
     return TrisLocalizer(**(settings | options))
 
 
+def ehin(**options: Any) -> EhinLocalizer:
+    """The paper's settings at a small size, with a critic and all terms."""
+    torch.manual_seed(0)
+    settings = SPHERE | {
+        "encoder": encoder(0),
+        "critic": encoder(4),  # whose cosines lie within the clamp, where there are gradients
+        "prompts": 2,
+        "residual": "twice",
+        "alpha": 0.1,
+        "beta": 0.05,
+        "output": "added",
+        "level": "early",
+        "negatives": "sum_times_k",
+        "similarity": "response",
+        "terms": EHIN_TERMS,
+    }
+    return EhinLocalizer(**(settings | options))
+
+
 def pcnet(**options: Any) -> PcnetLocalizer:
     """The paper's settings at a small size, with all terms."""
     torch.manual_seed(0)
-    settings: dict[str, Any] = {
+    settings = SPHERE | {
         "encoder": encoder(0),
-        "critic": None,
-        "hidden": 24,
         "stages": 3,
         "modulation": "vta_tta",
         "visual": 0.1,
@@ -125,17 +149,7 @@ def pcnet(**options: Any) -> PcnetLocalizer:
         "scores": "raw",
         "iad_temperature": 0.1,
         "others": 1,
-        "temperature": 0.07,
-        "levels": (-1,),
-        "coordinates": False,
-        "projection": "random",
-        "positives": "referent",
-        "same_image": "ignore",
-        "focal_power": 3.0,
-        "focal_floor": 0.01,
-        "cosine_floor": 1e-4,
-        "cosine_ceiling": 0.9999,
-        "terms": TERMS,
+        "terms": PCNET_TERMS,
     }
     return PcnetLocalizer(**(settings | options))
 

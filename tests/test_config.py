@@ -178,6 +178,9 @@ def changed(overlay: str) -> Config:
             ["256", "below context 256"],
         ),
         ("small_llm: {width: 100}", "small_llm.width", ["100", "a multiple of twice heads 4"]),
+        ("small_sam: {patch_size: 12}", "small_sam.patch_size", ["12", "a power of two from 4"]),
+        ("small_sam: {heads: 3}", "small_sam.heads", ["3", "a divisor of width, 128"]),
+        ("small_sam: {decoder_heads: 5}", "small_sam.decoder_heads", ["5", "half of prompt_width"]),
         (
             "segmentor: {consistency: {loss: kl}}",
             "segmentor.training.ema",

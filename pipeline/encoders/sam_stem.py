@@ -22,8 +22,6 @@ class ConvolutionStem(nn.Module):
     def __init__(self, *, patch_size: int, width: int, stem_width: int) -> None:
         super().__init__()
         halvings = patch_size.bit_length() - 1
-        if patch_size != 1 << halvings or halvings < 2:
-            raise ValueError(f"patch_size must be a power of two from 4, not {patch_size}")
         inner = [min(stem_width << step, width) for step in range(halvings - 1)]
         layers = []
         for step, (before, after) in enumerate(pairwise([3, *inner, width])):

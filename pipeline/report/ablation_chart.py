@@ -40,7 +40,7 @@ def ablation_chart(
         for (rung, metric), line in zip(rows, grid, strict=True):
             for axes, style in zip(line, names, strict=True):
                 _panel(axes, variants, rung, split, metric, style)
-                axes.set_title(f"{WORDS[rung]}, {metric}: {style}")
+                axes.set_title(f"{WORDS[rung]}, {metric}\n{style}")
             beside = [one for one in published if (one.split, one.rung) == (split, rung)]
             _published(line[0], variants, beside, metric)
         for axes in grid[-1]:
@@ -49,7 +49,7 @@ def ablation_chart(
         if handles:
             figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
-    height = max(1, len(rows)) * (1.0 + 0.26 * len(variants)) + 0.4
+    height = max(1, len(rows)) * (1.2 + 0.26 * len(variants)) + 0.4
     return draw(paint, size=(12, height))
 
 

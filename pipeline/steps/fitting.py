@@ -14,6 +14,7 @@ from pipeline.encoders import Encoder
 from pipeline.inference import device_of
 from pipeline.layout import Layout
 from pipeline.losses import Consistency
+from pipeline.processes import is_first
 from pipeline.runs import step_settings
 from pipeline.safety import InputError
 from pipeline.steps.inputs import expressions_of, images_of, pictures_of
@@ -195,3 +196,48 @@ def train(
         result=result,
         finish=finish,
     )
+
+
+def pretrain(
+    config: schema.Config,
+    network: nn.Module,
+    batches: BatchSource,
+    *,
+    name: str,
+    stage: str,
+    section: schema.Optimisation,
+    loss_weights: Mapping[str, float],
+    inputs: Mapping[str, Path],
+    folder: Path,
+    curves: Path,
+    threads: int,
+    save: Callable[[], None],
+) -> bool:
+    """Train a model of the miniature's own, whose ``batches`` are one epoch; see `train`.
+
+    Args: ``save`` writes it to ``folder`` in its own format; the loop's weights do not stay there.
+
+    Returns: whether this process is the one that saved, and is to measure.
+    """
+    learned = folder / "pretraining.safetensors"
+    train(
+        config,
+        network,
+        batches,
+        run=name,
+        stage=stage,
+        section=section,
+        epochs=1,
+        loss_weights=loss_weights,
+        loss_starts={},
+        inputs=inputs,
+        output=learned,
+        curves=curves,
+        scales={},
+        threads=threads,
+    )
+    if not is_first():
+        return False
+    save()
+    learned.unlink()
+    return True

@@ -17,8 +17,7 @@ from pipeline.miniature.small_clip import (
     read_captions,
     zero_shot,
 )
-from pipeline.processes import is_first
-from pipeline.steps.fitting import train
+from pipeline.steps.fitting import pretrain
 
 
 def run(config: Config) -> None:
@@ -41,9 +40,7 @@ def run(config: Config) -> None:
     )
     weights = inverse_frequencies(encoder.tokenize(captions), vocabulary.size)
     network = SmallClipPretraining(encoder, encoder.logit_scale, weights, seed=config.seed)
-    files = layout.small_clip_files
-    learned = layout.small_clip / "pretraining.safetensors"
-    train(
+    is_saved = pretrain(
         config,
         network,
         CaptionBatches(
@@ -53,24 +50,19 @@ def run(config: Config) -> None:
             group=section.group,
             seed=config.seed,
         ),
-        run="small_clip",
+        name="small_clip",
         stage="pretrain",
         section=section.optimisation,
-        epochs=1,
         loss_weights=section.loss_weights.model_dump(),
-        loss_starts={},
         inputs={"captions": layout.captions},
-        output=learned,
-        curves=files["curves"],
-        scales={},
+        folder=layout.small_clip,
+        curves=layout.small_clip_files["curves"],
         threads=config.machine.pretraining_threads,
+        save=lambda: encoder.save(layout.small_clip),
     )
-    if not is_first():
-        return
-    encoder.save(layout.small_clip)
-    learned.unlink()
-    found = zero_shot(encoder, held_out, batch_size=section.phases[0].batch_size)
-    print("zero-shot accuracy on held-out objects:", json.dumps(found), file=sys.stderr)
+    if is_saved:
+        found = zero_shot(encoder, held_out, batch_size=section.phases[0].batch_size)
+        print("zero-shot accuracy on held-out objects:", json.dumps(found), file=sys.stderr)
 
 
 def small_architecture(config: Config, vocabulary_size: int) -> dict[str, Any]:

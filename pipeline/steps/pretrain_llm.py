@@ -19,10 +19,9 @@ from pipeline.miniature.small_llm import SmallLlm
 from pipeline.miniature.small_llm_corpus import AnswerBatches, Decomposition, decompositions
 from pipeline.miniature.small_llm_export import write_gguf
 from pipeline.miniature.small_llm_tokenizer import END, Tokenizer, learn_pieces
-from pipeline.processes import is_first
 from pipeline.safety import InputError
 from pipeline.steps.decompose import llm_settings
-from pipeline.steps.fitting import train
+from pipeline.steps.fitting import pretrain
 from pipeline.steps.miniature import miniature_settings
 from pipeline.store import write_json
 
@@ -61,7 +60,6 @@ def run(config: Config) -> None:
         seed=config.seed,
     )
     files = layout.small_llm_files
-    weights = layout.small_llm.with_suffix(".safetensors")
     batches = AnswerBatches(
         questions,
         endings,
@@ -69,29 +67,25 @@ def run(config: Config) -> None:
         batch_size=section.batch_size,
         seed=config.seed,
     )
-    train(
+    context = config.cues.llm.context
+    is_saved = pretrain(
         config,
         network,
         batches,
-        run="small_llm",
+        name="small_llm",
         stage="pretrain_llm",
         section=section.optimisation,
-        epochs=1,
         loss_weights={"answer": 1.0},
-        loss_starts={},
         inputs={"prompt": prompt_file(config.cues.llm.prompt)},
-        output=weights,
+        folder=layout.small_llm.parent,
         curves=files["curves"],
-        scales={},
         threads=config.machine.training_threads,
+        save=lambda: write_gguf(layout.small_llm, network, tokenizer, context=context),
     )
-    if not is_first():
-        return
-    write_gguf(layout.small_llm, network, tokenizer, context=config.cues.llm.context)
-    weights.unlink()
-    quality = measured(config, layout.small_llm, held_out)
-    write_json(files["quality"], quality)
-    print("decompositions of held-out expressions:", json.dumps(quality), file=sys.stderr)
+    if is_saved:
+        quality = measured(config, layout.small_llm, held_out)
+        write_json(files["quality"], quality)
+        print("decompositions of held-out expressions:", json.dumps(quality), file=sys.stderr)
 
 
 def measured(config: Config, model: Path, held_out: Sequence[Decomposition]) -> dict[str, float]:

@@ -13,8 +13,7 @@ from pipeline.inference import device_of
 from pipeline.layout import Layout
 from pipeline.miniature.mask_scenes import read_mask_scenes
 from pipeline.miniature.small_sam import PromptBatches, PromptsPerImage, SmallSamPretraining
-from pipeline.processes import is_first
-from pipeline.steps.fitting import train
+from pipeline.steps.fitting import pretrain
 from pipeline.steps.sam_probe import prompted_quality, scenes_with_masks
 from pipeline.store import write_json
 
@@ -27,8 +26,7 @@ def run(config: Config) -> None:
     shape = small_shape(config)
     sam = new_sam(shape, seed=config.seed)
     files = layout.small_sam_files
-    learned = layout.small_sam / "pretraining.safetensors"
-    train(
+    is_saved = pretrain(
         config,
         SmallSamPretraining(sam, winner=section.winner),
         PromptBatches(
@@ -39,22 +37,18 @@ def run(config: Config) -> None:
             batch_size=section.batch_size,
             seed=config.seed,
         ),
-        run="small_sam",
+        name="small_sam",
         stage="pretrain_sam",
         section=section.optimisation,
-        epochs=1,
         loss_weights=section.loss_weights.model_dump(),
-        loss_starts={},
         inputs={"scenes": layout.mask_scenes},
-        output=learned,
+        folder=layout.small_sam,
         curves=files["curves"],
-        scales={},
         threads=config.machine.pretraining_threads,
+        save=lambda: save_sam(sam, shape, layout.small_sam),
     )
-    if not is_first():
+    if not is_saved:
         return
-    save_sam(sam, shape, layout.small_sam)
-    learned.unlink()
     prompter = SamPrompter(
         sam,
         device=device_of(config.machine.accelerator),

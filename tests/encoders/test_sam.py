@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from segment_anything.modeling.image_encoder import PatchEmbed
 
 from pipeline.encoders.sam import SamShape, files_of_sam, load_sam, new_sam, save_sam
 from pipeline.encoders.sam_prompts import (
@@ -17,6 +18,7 @@ from pipeline.encoders.sam_prompts import (
     decode_prompts,
     encode_images,
 )
+from pipeline.encoders.sam_stem import ConvolutionStem
 from pipeline.safety import InputError
 
 SHAPE = SamShape(
@@ -67,6 +69,20 @@ def test_prompts_of_several_images_are_decoded_as_the_package_does_one_image() -
             torch.testing.assert_close(quality[one], told)
 
 
+def test_without_a_stem_the_patches_are_the_packages_own() -> None:
+    shape = replace(SHAPE, stem_width=0)
+    assert isinstance(new_sam(shape, seed=0).image_encoder.patch_embed, PatchEmbed)
+    assert isinstance(new_sam(SHAPE, seed=0).image_encoder.patch_embed, ConvolutionStem)
+
+
+@pytest.mark.parametrize("patch_size", [4, 8, 16])
+def test_a_stem_has_the_shape_of_what_it_stands_for(patch_size: int) -> None:
+    stem = ConvolutionStem(patch_size=patch_size, width=12, stem_width=8)
+    own = PatchEmbed((patch_size,) * 2, (patch_size,) * 2, embed_dim=12)
+    images = torch.rand(2, 3, 32, 32)
+    assert stem(images).shape == own(images).shape == (2, 32 // patch_size, 32 // patch_size, 12)
+
+
 def test_a_folder_gives_back_the_same_sam_and_the_same_bytes(tmp_path: Path) -> None:
     sam = new_sam(SHAPE, seed=3)
     for folder in ("one", "two"):
@@ -91,6 +107,7 @@ def test_a_folder_gives_back_the_same_sam_and_the_same_bytes(tmp_path: Path) -> 
         ({"run": "this"}, "exactly the keys"),
         ({"width": 32}, "another model"),
         ({"patch_size": 7}, "divide"),
+        ({"image_size": 36, "patch_size": 12}, "power of two"),
         ({"heads": 3}, "cannot be built"),
     ],
 )

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.encoders.openclip import NORMALISATIONS, OpenClipEncoder, new_clip
+from pipeline.encoders.openclip import NORMALISATIONS, OpenClipEncoder
 from pipeline.localizers.critic import Critic
-from tests.networks import CONTEXT, SIDE, TEXTS, encoder, vocabulary
+from tests import networks
+from tests.networks import SIDE, TEXTS, encoder
 
 
 def test_an_open_mask_shows_the_critic_its_own_view_of_the_image() -> None:
@@ -78,25 +79,8 @@ def test_each_text_is_embedded_once() -> None:
 
 def wide_encoder() -> OpenClipEncoder:
     """A text tower whose sums are long enough for their order to show in the last bits."""
-    architecture = {
-        "embed_dim": 96,
-        "vision_cfg": {"image_size": SIDE, "layers": [1, 1, 1, 1], "width": 8},
-        "text_cfg": {
-            "context_length": CONTEXT,
-            "vocab_size": vocabulary().size,
-            "width": 192,
-            "heads": 3,
-            "layers": 2,
-        },
-    }
-    return OpenClipEncoder(
-        new_clip(architecture, 3),
-        vocabulary(),
-        architecture=architecture,
-        output_stride=16,
-        context=CONTEXT,
-        normalise="clip",
-    )
+    vision = {"layers": [1, 1, 1, 1], "width": 8}
+    return networks.clip(3, vision=vision, width=192, heads=3, layers=2, embed_dim=96)
 
 
 @pytest.mark.parametrize("bf16", [False, True])

@@ -14,42 +14,12 @@ from torch.nn import functional
 
 from pipeline import losses
 from pipeline.localizers import LOCALIZERS
-from pipeline.localizers.ehin import TERMS, EhinLocalizer
+from pipeline.localizers.ehin import EhinLocalizer
 from pipeline.records import Batch
-from tests.networks import TEXTS, batch, encoder, localizer, repeated, transformer
+from tests.networks import TEXTS, batch, ehin, localizer, repeated, transformer
 
 LEVELS = pytest.mark.parametrize("level", ["early", "late"])
 SIMILARITIES = pytest.mark.parametrize("similarity", ["response", "clip"])
-
-
-def ehin(**options: Any) -> EhinLocalizer:
-    """The paper's settings at a small size, with a critic and all terms."""
-    torch.manual_seed(0)
-    settings: dict[str, Any] = {
-        "encoder": encoder(0),
-        "critic": encoder(4),  # whose cosines lie within the clamp, where there are gradients
-        "hidden": 24,
-        "prompts": 2,
-        "residual": "twice",
-        "alpha": 0.1,
-        "beta": 0.05,
-        "output": "added",
-        "temperature": 0.07,
-        "levels": (-1,),
-        "coordinates": False,
-        "projection": "random",
-        "positives": "referent",
-        "same_image": "ignore",
-        "focal_power": 3.0,
-        "focal_floor": 0.01,
-        "cosine_floor": 1e-4,
-        "cosine_ceiling": 0.9999,
-        "level": "early",
-        "negatives": "sum_times_k",
-        "similarity": "response",
-        "terms": TERMS,
-    }
-    return EhinLocalizer(**(settings | options))
 
 
 def looks(network: EhinLocalizer, data: Batch) -> tuple[dict[str, Tensor], list[Tensor]]:

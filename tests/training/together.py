@@ -18,7 +18,6 @@ from torch import Tensor, distributed, nn
 
 from pipeline.config import Config, check, merge
 from pipeline.layout import Layout
-from pipeline.localizers.ehin import EhinLocalizer
 from pipeline.miniature.small_clip import SmallClipPretraining
 from pipeline.pseudo_labels.irnet.losses import pair_losses
 from pipeline.records import Batch
@@ -29,34 +28,6 @@ from tests.overlays import leaves
 from tests.training import real
 
 ROWS, IMAGES = 7, 5  # no multiple of two: the shares differ in size
-
-
-def ehin() -> nn.Module:
-    torch.manual_seed(0)
-    return EhinLocalizer(
-        encoder=networks.encoder(0),
-        critic=networks.encoder(1),
-        hidden=24,
-        prompts=2,
-        residual="twice",
-        alpha=0.1,
-        beta=0.05,
-        output="added",
-        temperature=0.07,
-        levels=(-1,),
-        coordinates=False,
-        projection="random",
-        positives="text",
-        same_image="ignore",
-        focal_power=3.0,
-        focal_floor=0.01,
-        cosine_floor=1e-4,
-        cosine_ceiling=0.9999,
-        level="early",
-        negatives="mean",
-        similarity="response",
-        terms=("foreground", "eclm", "background", "contrast"),
-    )
 
 
 def small_clip() -> nn.Module:
@@ -88,7 +59,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         terms=("classification", "contrast", "foreground", "calibration"),
     ),
     "tris, own words": lambda: networks.localizer(prompt_texts="own", positives="referent"),
-    "ehin": ehin,
+    "ehin": lambda: networks.ehin(critic=networks.encoder(1), positives="text", negatives="mean"),
     # random draws of a share are its own, so here each text meets all that there are
     "pcnet": lambda: networks.pcnet(others=ROWS, earlier="fixed"),
     "segmentor": lambda: networks.segmentor(film=True, loss="ce_dice"),
