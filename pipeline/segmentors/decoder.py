@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,11 +20,15 @@ def block(channels: int, width: int) -> nn.Sequential:
     )
 
 
-class SharedStage(NamedTuple):
-    """A stage that read no text: maps of M images (M, C, h, w) and the image of each row (N,)."""
+class Stage(NamedTuple):
+    """One stage of N texts: `maps` of M images (M, C, h, w), of which row n shows `owner[n]` (N,).
+
+    `read` (N, C, h, w) is what the texts add to them; None: the stage reads no text.
+    """
 
     maps: Tensor
     owner: Tensor
+    read: Tensor | None = None
 
 
 class TopDownDecoder(nn.Module):
@@ -68,9 +73,9 @@ class TopDownDecoder(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in head_widths)
 
     def forward(
-        self, stages: Sequence[Tensor | SharedStage], sentence: Tensor | None, *, coarse: bool
+        self, stages: Sequence[Stage], sentence: Tensor | None, *, coarse: bool
     ) -> list[Tensor]:
-        """Stages (N, C_i, h_i, w_i), finest first, to logits (N, 1, h_i, w_i), finest first.
+        """Stages of N texts, finest first, to logits (N, 1, h_i, w_i), finest first.
 
         Args: `sentence` (N, `sentence`), read only by a decoder made for it. Without `coarse` only
         the finest map is computed, in a list of one.
@@ -86,33 +91,31 @@ class TopDownDecoder(nn.Module):
         return logits[::-1]
 
 
-def _enter(
-    step: nn.Module, above: Tensor | None, stage: Tensor | SharedStage, film: Tensor | None
-) -> Tensor:
+def _enter(step: nn.Module, above: Tensor | None, stage: Stage, film: Tensor | None) -> Tensor:
     """The block `step` over the enlarged features `above` (N, C', ...) beside the stage.
 
     `film` (N, 2 * width) holds what to multiply the normalised features with, less one, and then
     what to add.
 
-    A convolution over two groups of channels is the sum of one over each, so a shared stage is
-    convolved once an image, however many texts it has.
+    A convolution over two groups of channels, or over a sum, is the sum of one over each part: so
+    what an image's texts share is convolved once, however many they are.
     """
     assert isinstance(step, nn.Sequential)
     convolution, norm, activation = step
     assert isinstance(convolution, nn.Conv2d)
     weight, padding = convolution.weight, (1, 1)
-    maps = stage.maps if isinstance(stage, SharedStage) else stage
-    entering = weight.shape[1] - maps.shape[1]
-    mixed = functional.conv2d(maps, weight[:, entering:], padding=padding)
-    if isinstance(stage, SharedStage):
-        mixed = to_map(to_pixels(mixed).index_select(0, stage.owner), *mixed.shape[-2:])
+    entering = weight.shape[1] - stage.maps.shape[1]
+    shared = functional.conv2d(stage.maps, weight[:, entering:], padding=padding)
+    mixed = to_map(to_pixels(shared).index_select(0, stage.owner), *shared.shape[-2:])
+    if stage.read is not None:
+        mixed = mixed + functional.conv2d(stage.read, weight[:, entering:], padding=padding)
     if above is not None:
-        above = enlarge(above, maps.shape[-2:])
+        above = enlarge(above, stage.maps.shape[-2:])
         mixed = mixed + functional.conv2d(above, weight[:, :entering], padding=padding)
     features: Tensor = norm(mixed)
     if film is not None:
         scale, shift = film[..., None, None].to(features.dtype).chunk(2, dim=1)
-        features = features * (1 + scale) + shift
+        features = torch.addcmul(shift, features, 1 + scale)
     features = activation(features)
     return features
 

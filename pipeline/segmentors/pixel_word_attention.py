@@ -13,25 +13,15 @@ from pipeline.layers import PixelNorm, masked_softmax, to_map, to_pixels
 
 
 class StageView(NamedTuple):
-    """What needs no text: pixels of the stage (M, P, C), their queries and gates (M, P, D)."""
+    """What needs no text: a stage (M, C, h, w), and queries and gates of its pixels (M, P, D)."""
 
-    pixels: Tensor
+    maps: Tensor
     query: Tensor
     gate: Tensor
-    size: tuple[int, int]
-
-    def of(self, owner: Tensor) -> StageView:
-        """One row a text: the rows `owner` (N,)."""
-        return StageView(
-            self.pixels.index_select(0, owner),
-            self.query.index_select(0, owner),
-            self.gate.index_select(0, owner),
-            self.size,
-        )
 
 
 class PixelWordAttention(nn.Module):
-    """Each pixel attends over the words of its text, is gated by what it read, and added to itself.
+    """What each pixel reads in the words of its text, gated by the pixel; to be added to the stage.
 
     All 1x1 convolutions are linear layers over pixels or words.
     """
@@ -49,16 +39,16 @@ class PixelWordAttention(nn.Module):
     def view(self, stage: Tensor) -> StageView:
         """The part that no text is needed for: stage (M, C, h, w)."""
         pixels = to_pixels(stage)
-        height, width = stage.shape[-2:]
-        return StageView(pixels, self.query(pixels), self.gate(pixels), (height, width))
+        return StageView(stage, self.query(pixels), self.gate(pixels))
 
-    def forward(self, view: StageView, words: Tensor, mask: Tensor) -> Tensor:
-        """Stages (N, C, h, w) of N texts after reading words (N, T, width) where `mask` (N, T).
+    def forward(self, view: StageView, owner: Tensor, words: Tensor, mask: Tensor) -> Tensor:
+        """What N texts add to the stages of their images `owner` (N,): (N, C, h, w).
 
-        A text without a single word reads zeros.
+        They are read as words (N, T, width) where `mask` (N, T); one without a word reads zeros.
         """
-        logits = view.query @ self.key(words).transpose(-1, -2).to(view.query.dtype)
+        query, gate = view.query.index_select(0, owner), view.gate.index_select(0, owner)
+        logits = query @ self.key(words).transpose(-1, -2).to(query.dtype)
         attention = masked_softmax(logits * self.temperature, mask[:, None, :])
         value = self.value(words)
         read = self.norm(attention.to(value.dtype) @ value)
-        return to_map(view.pixels + self.out(read * view.gate), *view.size)
+        return to_map(self.out(read * gate), *view.maps.shape[-2:])

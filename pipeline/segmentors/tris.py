@@ -15,7 +15,7 @@ from pipeline import losses, processes
 from pipeline.encoders.face import Encoder
 from pipeline.layers import coordinate_grid, to_map, trim_words
 from pipeline.records import Batch
-from pipeline.segmentors.decoder import SharedStage, TopDownDecoder, enlarge
+from pipeline.segmentors.decoder import Stage, TopDownDecoder, enlarge
 from pipeline.segmentors.pixel_word_attention import PixelWordAttention, StageView
 
 MaskLoss = Literal["bce", "ce_dice"]
@@ -129,9 +129,7 @@ class TrisSegmentor(nn.Module):
         (finest,) = self.decoder(*self._fuse(features, tokens, owner), coarse=False)
         return enlarge(finest.float(), size)
 
-    def _fuse(
-        self, views: Views, tokens: Tensor, owner: Tensor
-    ) -> tuple[list[Tensor | SharedStage], Tensor]:
+    def _fuse(self, views: Views, tokens: Tensor, owner: Tensor) -> tuple[list[Stage], Tensor]:
         """Stages of N texts in images `owner`, finest first, and the sentences (N, embed_dim).
 
         A sentence's embedding has length sqrt(embed_dim): one an entry on average.
@@ -139,12 +137,13 @@ class TrisSegmentor(nn.Module):
         words, mask, sentence = self.encoder.read(tokens)
         words, mask = trim_words(words, mask)
         sentence = functional.normalize(sentence.float(), dim=-1) * sentence.shape[-1] ** 0.5
-        stages: list[Tensor | SharedStage] = []
+        stages: list[Stage] = []
         for index, view in enumerate(views):
             if isinstance(view, StageView):
-                stages.append(self._attention(index)(view.of(owner), words, mask))
+                read = self._attention(index)(view, owner, words, mask)
+                stages.append(Stage(view.maps, owner, read))
             else:
-                stages.append(SharedStage(view, owner))
+                stages.append(Stage(view, owner))
         return stages, sentence
 
     def _attention(self, level: int) -> PixelWordAttention:

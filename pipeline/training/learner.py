@@ -81,6 +81,16 @@ class Learner(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         return build_optimiser(self.network, self._optimisation)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip here: the library refuses where an optimiser is fused, for float16's sake."""
+        if gradient_clip_val is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         step = self.global_step
         optimiser = self.optimizers(use_pl_optimizer=False)

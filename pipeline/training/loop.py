@@ -8,6 +8,7 @@ a function of (seed, step): a run that is killed and started again ends in the v
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 import warnings
@@ -173,7 +174,8 @@ def fit(
         # one process of the run is the writer for all of them
         with only_writer(checkpoints, key) if trainer.is_global_zero else nullcontext():
             resumed = last if last.exists() else None
-            trainer.fit(learner, run, ckpt_path=resumed, weights_only=True)
+            with _settled():
+                trainer.fit(learner, run, ckpt_path=resumed, weights_only=True)
             if trainer.is_global_zero:
                 if result == "best":
                     load_weights(network, best)
@@ -217,6 +219,17 @@ def _environment() -> ClusterEnvironment:
     if TorchElasticEnvironment.detect():
         return TorchElasticEnvironment()
     return LightningEnvironment()
+
+
+@contextmanager
+def _settled() -> Iterator[None]:
+    """What is there now stays: the collector need not look at it again and again, step by step."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

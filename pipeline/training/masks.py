@@ -6,7 +6,7 @@ read. Batches without a `MaskTable` hold no mask at all, which is how localizers
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -73,14 +73,18 @@ class MaskTable:
                 "the training split again"
             )
 
-    def mask(self, expression: Expression, size: tuple[int, int]) -> Tensor:
-        """(1, H, W) float32 in [0, 1] at `size` (H, W)."""
-        counts, height, width = self._masks[getattr(expression, self._key)]
-        mask = torch.from_numpy(rle_decode(counts, height, width))[None].float()
-        if (height, width) == size:
-            return mask
+    def masks(self, expressions: Sequence[Expression], size: tuple[int, int]) -> Tensor:
+        """(N, 1, H, W) float32 in [0, 1] at `size` (H, W)."""
+        rows = [self._masks[getattr(expression, self._key)] for expression in expressions]
+        decoded = [rle_decode(counts, height, width) for counts, height, width in rows]
+        if all(mask.shape == size for mask in decoded):
+            return torch.from_numpy(np.stack(decoded))[:, None].float()
         mode = "nearest-exact" if self._resize == "nearest" else "area"
-        return functional.interpolate(mask[None], size, mode=mode)[0]
+        resized = [
+            functional.interpolate(torch.from_numpy(mask)[None, None].float(), size, mode=mode)
+            for mask in decoded
+        ]
+        return torch.cat(resized)
 
 
 def _by_key(table: pyarrow.Table, key: str) -> dict[int, tuple[bytes, int, int]]:

@@ -95,14 +95,12 @@ def build_optimiser(network: nn.Module, optimisation: Optimisation) -> Optimizer
     """The optimiser over `parameter_groups`. Its learning rates are set by `set_learning_rate`."""
     groups = parameter_groups(network, optimisation)
     rate = optimisation.learning_rate
-    # One fused kernel a group: a loop over some 200 small tensors costs milliseconds a step. The
-    # training library cannot clip under it.
-    fused = optimisation.clip_norm is None
+    # one fused kernel a group: a loop over some 200 small tensors costs milliseconds a step
     if optimisation.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=rate, fused=fused)
+        return torch.optim.AdamW(groups, lr=rate, fused=True)
     if optimisation.optimiser == "adam":
-        return torch.optim.Adam(groups, lr=rate, fused=fused)
-    return torch.optim.SGD(groups, lr=rate, momentum=optimisation.momentum, fused=fused)
+        return torch.optim.Adam(groups, lr=rate, fused=True)
+    return torch.optim.SGD(groups, lr=rate, momentum=optimisation.momentum, fused=True)
 
 
 def set_learning_rate(

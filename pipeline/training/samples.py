@@ -85,7 +85,7 @@ class Samples:
         image = augmentation.resize(pixels.permute(2, 0, 1), self._size)
         masks = None
         if self.masks:
-            masks = torch.stack([self.masks.mask(e, self._size) for e in expressions])
+            masks = self.masks.masks(expressions, self._size)
         proposals = None if self._proposals is None else self._proposals.of_image(image_id)
         shown = group[:, None]
         if self.negatives:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipeline.segmentors.decoder import SharedStage, TopDownDecoder
+from pipeline.segmentors.decoder import Stage, TopDownDecoder
 
 CHANNELS, SIDES = (3, 4, 5, 6), (8, 4, 2, 2)
 
@@ -15,9 +15,18 @@ def decoder() -> TopDownDecoder:
     return TopDownDecoder(channels=CHANNELS, widths=(10, 9, 8, 7, 6), sentence=None).eval()
 
 
-def stages() -> list[torch.Tensor]:
+def maps() -> list[torch.Tensor]:
     torch.manual_seed(1)
     return [torch.randn(2, c, s, s) for c, s in zip(CHANNELS, SIDES, strict=True)]
+
+
+def each(maps: list[torch.Tensor]) -> list[Stage]:
+    """Stages of one text an image that reads nothing."""
+    return [Stage(stage, torch.arange(len(stage))) for stage in maps]
+
+
+def stages() -> list[Stage]:
+    return each(maps())
 
 
 def test_one_map_a_scale_finest_first() -> None:
@@ -32,11 +41,11 @@ def test_the_finest_map_alone_is_the_same() -> None:
 
 
 def test_each_scale_sees_its_own_stage_and_the_coarser_ones() -> None:
-    module, given = decoder(), stages()
-    before = module(given, None, coarse=True)
+    module, given = decoder(), maps()
+    before = module(each(given), None, coarse=True)
     for changed in range(4):
         moved = [stage + 3 * (index == changed) for index, stage in enumerate(given)]
-        after = module(moved, None, coarse=True)
+        after = module(each(moved), None, coarse=True)
         for scale in range(4):
             assert torch.equal(before[scale], after[scale]) is (scale > changed)
 
@@ -57,20 +66,24 @@ def test_too_few_widths_are_refused() -> None:
         TopDownDecoder(channels=CHANNELS, widths=(8, 8, 8), sentence=None)
 
 
-def test_a_shared_stage_is_what_copies_of_it_would_be() -> None:
-    module, given, owner = decoder(), stages(), torch.tensor([1, 0, 1])
-    copied = module([stage[owner] for stage in given], None, coarse=True)
-    first, second, *coarse = given
-    shared = [SharedStage(first, owner), SharedStage(second, owner), *(s[owner] for s in coarse)]
+def test_a_shared_stage_is_what_copies_of_it_would_be_with_what_each_text_read() -> None:
+    module, given, owner = decoder(), maps(), torch.tensor([1, 0, 1])
+    read = [None, *(torch.randn(3, *stage.shape[1:]) for stage in given[1:])]
+    copied = module(
+        each([m[owner] if r is None else m[owner] + r for m, r in zip(given, read, strict=True)]),
+        None,
+        coarse=True,
+    )
+    shared = [Stage(m, owner, r) for m, r in zip(given, read, strict=True)]
     for ours, theirs in zip(module(shared, None, coarse=True), copied, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_the_decoder_is_convolution_norm_activation_over_what_is_stacked() -> None:
-    module, given = decoder(), stages()
+    module, given = decoder(), maps()
     features = module.blocks[0](given[3])
     features = module.blocks[1](torch.cat([features, given[2]], dim=1))
-    (_, _, second, first) = module(given, None, coarse=True)
+    (_, _, second, first) = module(each(given), None, coarse=True)
     torch.testing.assert_close(first, module.heads[0](module.blocks[0](given[3])))
     torch.testing.assert_close(second, module.heads[1](features), rtol=1e-4, atol=1e-5)
 
@@ -87,9 +100,9 @@ def test_a_sentence_scales_and_shifts_each_block() -> None:
     modulation = module.modulations[0]
     assert isinstance(modulation, torch.nn.Linear)
     with torch.no_grad():
-        for each in module.modulations:
-            assert isinstance(each, torch.nn.Linear)
-            each.weight.zero_()
+        for linear in module.modulations:
+            assert isinstance(linear, torch.nn.Linear)
+            linear.weight.zero_()
         for ours, theirs in zip(
             module(stages(), sentences, coarse=True),
             plain(stages(), None, coarse=True),
@@ -99,6 +112,6 @@ def test_a_sentence_scales_and_shifts_each_block() -> None:
         modulation.weight[:10, 0] = 2.0  # the first sentence triples what was normalised
         modulation.weight[10:, 1] = 5.0  # the second adds 5
         convolution, norm, activation = plain.blocks[0]
-        normed = norm(convolution(stages()[3]))
+        normed = norm(convolution(maps()[3]))
         expected = plain.heads[0](activation(torch.stack([normed[0] * 3, normed[1] + 5])))
         torch.testing.assert_close(module(stages(), sentences, coarse=True)[-1], expected)

@@ -6,6 +6,8 @@ import torch
 
 from pipeline.segmentors.pixel_word_attention import PixelWordAttention
 
+EACH = torch.arange(2)  # a text for each of two images
+
 
 def attention() -> PixelWordAttention:
     torch.manual_seed(0)
@@ -16,31 +18,32 @@ def test_padding_words_change_nothing() -> None:
     module, stage, words = attention(), torch.randn(2, 6, 3, 4), torch.randn(2, 7, 5)
     mask = torch.arange(7) < torch.tensor([[2], [7]])
     changed = words.masked_fill(~mask[..., None], 9.0)
-    before = module(module.view(stage), words, mask)
+    before = module(module.view(stage), EACH, words, mask)
     assert before.shape == stage.shape
-    torch.testing.assert_close(module(module.view(stage), changed, mask), before)
-    assert not torch.allclose(module(module.view(stage), words[:, :1], mask[:, :1]), before)
+    torch.testing.assert_close(module(module.view(stage), EACH, changed, mask), before)
+    assert not torch.allclose(module(module.view(stage), EACH, words[:, :1], mask[:, :1]), before)
 
 
 def test_a_text_without_words_gives_no_nan() -> None:
     module, stage = attention(), torch.randn(2, 6, 3, 4)
     mask = torch.tensor([[False, False], [True, True]])
-    fused = module(module.view(stage), torch.randn(2, 2, 5), mask)
-    fused.sum().backward()
-    assert fused.isfinite().all()
+    read = module(module.view(stage), EACH, torch.randn(2, 2, 5), mask)
+    read.sum().backward()
+    assert read.isfinite().all()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
 
 
-def test_what_is_read_is_added_to_the_stage() -> None:
+def test_what_is_read_is_never_negative() -> None:
     module, stage = attention(), torch.randn(1, 6, 3, 4)
-    fused = module(module.view(stage), torch.randn(1, 2, 5), torch.ones(1, 2, dtype=torch.bool))
-    added = fused - stage
-    assert added.min() > -1e-6  # a ReLU ends the branch
-    assert added.max() > 0
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    read = module(module.view(stage), torch.zeros(1, dtype=torch.int64), torch.randn(1, 2, 5), mask)
+    assert read.min() == 0  # a ReLU ends the branch
+    assert read.max() > 0
 
 
 def test_a_view_is_shared_by_the_texts_of_its_image() -> None:
     module, stages, words = attention(), torch.randn(2, 6, 3, 4), torch.randn(3, 2, 5)
     mask, owner = torch.ones(3, 2, dtype=torch.bool), torch.tensor([1, 0, 1])
-    shared = module(module.view(stages).of(owner), words, mask)
-    torch.testing.assert_close(shared, module(module.view(stages[owner]), words, mask))
+    shared = module(module.view(stages), owner, words, mask)
+    alone = module(module.view(stages[owner]), torch.arange(3), words, mask)
+    torch.testing.assert_close(shared, alone)

@@ -111,7 +111,7 @@ def test_stage_2_is_taught_that_they_mean_nothing(
         def look(settings: Any, network: Any, batches: Any, *, into: Any = found, **_: Any) -> None:
             for expression in batches._expressions:
                 into.setdefault(expression.text, 0)
-                mask = batches._samples.masks.mask(expression, (64, 64))
+                mask = batches._samples.masks.masks([expression], (64, 64))[0]
                 into[expression.text] = max(into[expression.text], float(mask.sum()))
 
         monkeypatch.setattr(train_segmentor, "train", look)

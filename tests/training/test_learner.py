@@ -127,3 +127,16 @@ def test_the_sum_is_weighted(tmp_path: Path) -> None:
     train(tmp_path, Scripted(), loss_weights={"good": 3.0, "bad": 0.0}, epochs=1)
     first = (tmp_path / "curves.csv").read_text().splitlines()[1].split(",")
     assert first[3:6] == ["6", "2", "1"]
+
+
+@pytest.mark.parametrize(("clip_norm", "step"), [(None, 0.2), (5.0, 0.2), (0.5, 0.05)])
+def test_the_gradient_is_clipped_to_its_norm(
+    tmp_path: Path, clip_norm: float | None, step: float
+) -> None:
+    """Of 2 w it is 2 in every step; at a rate of 0.1 the weight goes by 0.2, or by 0.05."""
+    network = Scripted(["good"])
+    changes: dict[str, Any] = {"optimiser": "sgd", "momentum": 0, "weight_decay": 0}
+    changes |= {"learning_rate": 0.1, "schedule": "constant", "clip_norm": clip_norm}
+    plan = tiny.Optimisation(**{**vars(PLAIN), **changes})
+    train(tmp_path, network, optimisation=plan, loss_weights={"good": 1.0}, epochs=1)
+    assert network.weight.item() == pytest.approx(1 - step * network.steps, rel=1e-5)

@@ -72,7 +72,7 @@ def test_truth_is_found_by_referent() -> None:
     )
     masks = MaskTable.of_truth(table, resize="nearest")
     for expression in tiny.expressions():
-        mask = masks.mask(expression, (tiny.SIDE, tiny.SIDE))
+        mask = masks.masks([expression], (tiny.SIDE, tiny.SIDE))[0]
         assert (mask[0].numpy() == box(expression.ref_id % 25)).all()
 
 
@@ -81,8 +81,8 @@ def test_resize_stays_binary_or_gives_shares() -> None:
     mask = np.zeros((8, 8), dtype=bool)
     mask[:3] = True
     rows = {expression.sent_id: (rle_encode(mask), 8, 8)}
-    nearest = MaskTable("sent_id", rows, resize="nearest").mask(expression, (4, 4))
-    area = MaskTable("sent_id", rows, resize="area").mask(expression, (4, 4))
+    nearest = MaskTable("sent_id", rows, resize="nearest").masks([expression], (4, 4))[0]
+    area = MaskTable("sent_id", rows, resize="area").masks([expression], (4, 4))[0]
     assert set(nearest.flatten().tolist()) == {0.0, 1.0}
     assert area[0, :, 0].tolist() == [1.0, 0.5, 0.0, 0.0]
 
