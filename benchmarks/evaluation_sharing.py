@@ -23,8 +23,7 @@ from benchmarks.rows import Row
 from benchmarks.settings import THREADS
 from benchmarks.world import build_world
 from pipeline.config import Config
-from pipeline.inference import Item, Viewer, device_of
-from pipeline.steps.fitting import computes_in_bf16
+from pipeline.inference import Item, Viewer, computes_in_bf16, device_of
 from pipeline.steps.inputs import by_image, expressions_of, images_of, pictures_of
 from pipeline.steps.localizer_network import build_localizer
 from pipeline.steps.segmentor_network import build_segmentor

@@ -28,8 +28,7 @@ from benchmarks.rows import Row
 from benchmarks.settings import THREADS
 from benchmarks.world import build_world
 from pipeline.config import Config, check, merge
-from pipeline.inference import Item, Viewer, device_of
-from pipeline.steps.fitting import computes_in_bf16
+from pipeline.inference import Item, Viewer, computes_in_bf16, device_of
 from pipeline.steps.localizer_network import build_localizer
 
 FULL = {"images": 200, "published_images": 30}

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from pipeline.layers import padded_rows
 from pipeline.training.phrases import mirrored_phrase
+from pipeline.training.precision import Precision, resolve_precision
 
 Item = tuple[NDArray[np.uint8], Sequence[str]]  # an image (H, W, 3) and its expressions
 CuesOf = Callable[[str], Sequence[str]]
@@ -33,6 +34,12 @@ def device_of(accelerator: Literal["auto", "cpu", "gpu"]) -> torch.device:
     """The first GPU if there is one and it is wanted, else the processor."""
     gpu = accelerator != "cpu" and torch.cuda.is_available()
     return torch.device("cuda" if gpu else "cpu")
+
+
+def computes_in_bf16(accelerator: Literal["auto", "cpu", "gpu"], precision: Precision) -> bool:
+    """Whether a network of this precision is trained, and so used, in bfloat16 on this machine."""
+    kind: Literal["cpu", "gpu"] = "gpu" if device_of(accelerator).type == "cuda" else "cpu"
+    return resolve_precision(precision, kind) == "bf16"
 
 
 class Viewer:

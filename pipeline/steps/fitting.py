@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from torch import nn
 
 from pipeline import config as schema
 from pipeline.datasets import no_target_split
 from pipeline.encoders import Encoder
-from pipeline.inference import device_of
 from pipeline.layout import Layout
 from pipeline.losses import Consistency
 from pipeline.processes import is_first
 from pipeline.runs import step_settings
 from pipeline.safety import InputError
+from pipeline.steps.cues_and_proposals import NOTHING, Told
 from pipeline.steps.inputs import expressions_of, images_of, pictures_of
 from pipeline.store import digest_file, digest_of
 from pipeline.training.batches import ExpressionBatches
 from pipeline.training.loop import fit
 from pipeline.training.masks import MaskTable
 from pipeline.training.optimisation import Optimisation
-from pipeline.training.precision import Precision, resolve_precision
-from pipeline.training.proposals import ProposalTable
 from pipeline.training.seeds import HELD_OUT, generator_of
 from pipeline.training.source import BatchSource
-
-
-class Told(NamedTuple):
-    """What a localizer is told beside pictures and texts: cues by sent_id, proposals by image."""
-
-    cues: Mapping[int, Sequence[str]] | None
-    proposals: ProposalTable | None
-
-
-NOTHING = Told(None, None)
 
 
 def optimisation_of(section: schema.Optimisation, *, scales: Mapping[str, float]) -> Optimisation:
@@ -53,12 +41,6 @@ def optimisation_of(section: schema.Optimisation, *, scales: Mapping[str, float]
         warmup_steps=section.warmup_steps,
         clip_norm=section.clip_norm,
     )
-
-
-def computes_in_bf16(accelerator: Literal["auto", "cpu", "gpu"], precision: Precision) -> bool:
-    """Whether a network of this precision is trained, and so used, in bfloat16 on this machine."""
-    kind: Literal["cpu", "gpu"] = "gpu" if device_of(accelerator).type == "cuda" else "cpu"
-    return resolve_precision(precision, kind) == "bf16"
 
 
 def encoder_inside(network: nn.Module) -> Encoder:

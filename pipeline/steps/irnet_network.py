@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from pipeline.config import Config
-from pipeline.encoders.imagenet import ImageNetPyramid
 from pipeline.pseudo_labels.irnet import EdgeDisplacementNetwork
-from pipeline.pseudo_labels.irnet.network import Trunk
 from pipeline.safety import InputError
 from pipeline.steps.inputs import encoder_of, files_of
+
+if TYPE_CHECKING:
+    from pipeline.pseudo_labels.irnet.network import Trunk
 
 
 def build_irnet(config: Config) -> EdgeDisplacementNetwork:
@@ -50,6 +52,9 @@ def trunk_files(config: Config) -> dict[str, Path]:
 def _trunk(config: Config) -> Trunk:
     section = config.pseudo_labels.irnet
     if section.trunk == "resnet50":
+        # torchvision's models take seconds to import, and refiners hardly ever want them
+        from pipeline.encoders.imagenet import ImageNetPyramid
+
         return ImageNetPyramid(pretrained=section.resnet50, seed=config.seed)
     named = config.encoder if section.trunk == "encoder" else config.critic
     return encoder_of(named, seed=config.seed)

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from pipeline.config import Config, run_config
 from pipeline.evaluation import binarise_logits, convention
-from pipeline.inference import CuesOf, Item, Viewer, device_of
+from pipeline.inference import CuesOf, Item, Viewer, computes_in_bf16, device_of
 from pipeline.layout import Layout
 from pipeline.report import overlay
 from pipeline.runs import has_cues, is_segmented, owner
 from pipeline.safety import InputError, checked_text, open_image
 from pipeline.steps.decompose import decomposer_of
-from pipeline.steps.fitting import computes_in_bf16
 from pipeline.steps.localizer_network import build_localizer
 from pipeline.steps.segment import confidence
 from pipeline.steps.segmentor_network import build_segmentor

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pipeline.config import Config, run_config
-from pipeline.inference import Viewer, device_of
+from pipeline.inference import Viewer, computes_in_bf16, device_of
 from pipeline.layout import Layout
 from pipeline.runs import is_refined, owner, step_settings
 from pipeline.steps.cues_and_proposals import table_of_cues
-from pipeline.steps.fitting import computes_in_bf16
 from pipeline.steps.inputs import by_image, columns_of, expressions_of, images_of, pictures_of
 from pipeline.steps.localizer_network import build_localizer
 from pipeline.store import digest_of, write_maps

@@ -10,11 +10,10 @@ from tqdm import tqdm
 
 from pipeline.config import Config, run_config
 from pipeline.evaluation import binarise_logits, convention
-from pipeline.inference import Viewer, device_of
+from pipeline.inference import Viewer, computes_in_bf16, device_of
 from pipeline.layout import Layout
 from pipeline.records import Expression
 from pipeline.runs import owner, step_settings
-from pipeline.steps.fitting import computes_in_bf16
 from pipeline.steps.inputs import by_image, columns_of, expressions_of, images_of, pictures_of
 from pipeline.steps.segmentor_network import build_segmentor
 from pipeline.store import digest_of, rle_encode, table_writer

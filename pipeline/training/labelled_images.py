@@ -6,6 +6,7 @@ B images, H x W the size of a crop. Batch number n is a pure function of (seed, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,13 +16,15 @@ from torch.nn import functional
 
 from pipeline.pseudo_labels.irnet import LabelledImages
 from pipeline.pseudo_labels.irnet.losses import IGNORE
-from pipeline.pseudo_labels.irnet.network import Trunk
 from pipeline.records import ImageRecord
 from pipeline.safety import InputError
 from pipeline.training import augmentation
 from pipeline.training.order import ImageOrder
 from pipeline.training.seeds import AUGMENT, generator_of
 from pipeline.training.source import ReadImage
+
+if TYPE_CHECKING:
+    from pipeline.pseudo_labels.irnet.network import Trunk
 
 ReadLabels = Callable[[ImageRecord], NDArray[np.uint8]]
 

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.encoders.face import Encoder
-from pipeline.encoders.imagenet import ImageNetPyramid
 from pipeline.pseudo_labels.irnet.losses import IGNORE, pair_losses
 
-Trunk = Encoder | ImageNetPyramid
+if TYPE_CHECKING:
+    from pipeline.encoders.imagenet import ImageNetPyramid
+
+    Trunk = Encoder | ImageNetPyramid
 
 
 @dataclass
