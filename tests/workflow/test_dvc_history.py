@@ -94,7 +94,7 @@ def test_an_experiment_runs_what_its_change_touches_and_can_be_compared(tracked:
     again = tracked.call("snakemake", "--cores", "all")
     assert again.returncode == 0, again.stderr
     ran = re.findall(r"^(?:local)?rule (\w+):", again.stdout + again.stderr, re.MULTILINE)
-    assert sorted(ran) == ["all", "evaluate", "report", "segment"]
+    assert sorted(ran) == sorted(["all", *(name.removesuffix("-weak") for name in AFTER_CHANGE)])
     nothing = tracked.call("dvc", "repro")
     assert "Data and pipelines are up to date" in nothing.stdout and not stages_run(nothing.stdout)
 
