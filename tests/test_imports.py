@@ -264,3 +264,11 @@ def test_rows_files_and_safety_do_without_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_who_only_uses_a_network_does_not_wait_for_the_training_library() -> None:
+    code = (
+        "import sys\nfrom pipeline.steps import predict, refine, respond, segment\n"
+        "sys.exit('lightning' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 from torch import nn
@@ -16,18 +15,9 @@ from pipeline.localizers.base import SphereLocalizer
 from pipeline.records import Expression
 from pipeline.runs import has_cues, learns_from_proposals
 from pipeline.steps.inputs import cues_of
+from pipeline.steps.told import Told
 from pipeline.store import read_table
 from pipeline.training.proposals import ProposalTable
-
-
-class Told(NamedTuple):
-    """What a localizer is told beside pictures and texts: cues by sent_id, proposals by image."""
-
-    cues: Mapping[int, Sequence[str]] | None
-    proposals: ProposalTable | None
-
-
-NOTHING = Told(None, None)
 
 
 def files(config: Config) -> dict[str, Path]:

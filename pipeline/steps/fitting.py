@@ -16,8 +16,8 @@ from pipeline.losses import Consistency
 from pipeline.processes import is_first
 from pipeline.runs import step_settings
 from pipeline.safety import InputError
-from pipeline.steps.cues_and_proposals import NOTHING, Told
 from pipeline.steps.inputs import expressions_of, images_of, pictures_of
+from pipeline.steps.told import NOTHING, Told
 from pipeline.store import digest_file, digest_of
 from pipeline.training.batches import ExpressionBatches
 from pipeline.training.loop import fit

@@ -23,6 +23,15 @@ from pipeline.workflow.dvc import Job, description, planned_jobs
 REPOSITORY = Path(__file__).parents[2]
 COPIED = ("Snakefile", "config.yaml", "pipeline", "profiles", "slurm", "envs", ".dvc", ".dvcignore")
 
+AFTER_THE_LOCALIZER = (  # stages of dvc.yaml, in order
+    "respond-weak",
+    "refine-weak",
+    "train_segmentor-weak",
+    "segment-weak",
+    "evaluate-weak",
+    "report",
+)
+
 
 @dataclass(frozen=True)
 class Workspace:

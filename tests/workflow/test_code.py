@@ -95,3 +95,19 @@ def test_training_does_not_depend_on_the_report(repository: Path) -> None:
     assert any(path.startswith("pipeline/localizers/") for path in code)
     assert any(path.startswith("pipeline/training/") for path in code)
     assert not any(path.startswith(("pipeline/report", "pipeline/segmentors/")) for path in code)
+
+
+@pytest.mark.parametrize(
+    ("step", "others"),
+    [
+        ("pretrain", ("localizers", "segmentors", "pseudo_labels", "evaluation", "inference.py")),
+        ("train_localizer", ("segmentors", "evaluation")),
+        ("train_segmentor", ("localizers", "pseudo_labels", "evaluation")),
+    ],
+)
+def test_no_training_is_repeated_for_code_that_it_does_not_use(
+    step: str, others: tuple[str, ...]
+) -> None:
+    code = code_of(step)
+    assert f"pipeline/steps/{step}.py" in code
+    assert not [path for path in code if path.startswith(tuple(f"pipeline/{o}" for o in others))]

@@ -10,16 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Workspace
-
-AFTER_THE_LOCALIZER = {
-    "respond-weak",
-    "refine-weak",
-    "train_segmentor-weak",
-    "segment-weak",
-    "evaluate-weak",
-    "report",
-}
+from .conftest import AFTER_THE_LOCALIZER, Workspace
 
 
 @contextmanager
@@ -39,7 +30,7 @@ def edited(path: Path, old: str, new: str) -> Iterator[None]:
 def test_a_run_from_nothing_has_every_step(workspace: Workspace) -> None:
     stages = {job.stage for job in workspace.jobs}
     shared = {"miniature", "captions", "pretrain", "tables", "propose", "report"}
-    weak = {"train_localizer-weak"} | AFTER_THE_LOCALIZER
+    weak = {"train_localizer-weak", *AFTER_THE_LOCALIZER}
     assert stages >= shared | weak
     assert "train_segmentor-supervised" in stages
     assert not {"train_localizer-supervised", "refine-supervised"} & stages
@@ -68,7 +59,7 @@ def test_nothing_runs_when_nothing_changed(workspace: Workspace) -> None:
     [
         (
             "localizer={training: {epochs: 99}}",
-            {"train_localizer-weak"} | AFTER_THE_LOCALIZER,
+            {"train_localizer-weak", *AFTER_THE_LOCALIZER},
         ),
         (
             "runs={supervised: {segmentor: {training: {epochs: 99}}}}",
