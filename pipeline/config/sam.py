@@ -43,6 +43,9 @@ class SamLossWeights(Section):
     focal: NonNegative
     dice: NonNegative
     iou: NonNegative
+    foreground: NonNegative
+    edges: NonNegative
+    centres: NonNegative
 
 
 class SmallSam(Section):

@@ -27,6 +27,7 @@ from pipeline import processes
 from pipeline.encoders.sam import Sam
 from pipeline.encoders.sam_prompts import MASK_LOGIT, decode_prompts, encode_images
 from pipeline.miniature.mask_scenes import MaskScenes
+from pipeline.miniature.small_sam_places import Places
 
 NOTHING = 255  # the label that no object has: what a point of the background means
 BOX_JITTER = 0.1  # of a box's sides, the standard deviation of its corners (the paper's)
@@ -189,10 +190,14 @@ class SmallSamPretraining(nn.Module):
     def __init__(self, sam: Sam, *, winner: float) -> None:
         super().__init__()
         self.sam = sam
+        self.places = Places(sam.prompt_encoder.embed_dim)
         self.winner = winner
 
     def forward(self, batch: PromptBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits (N, M, 4h, 4w), and the losses `focal`, `dice` and `iou` of the whole batch."""
+        """Logits (N, M, 4h, 4w), and the losses of the whole batch.
+
+        They are `focal`, `dice` and `iou` of the prompts, and those of `Places`.
+        """
         embeddings = encode_images(self.sam, batch.images).float()
         target = torch.eq(batch.labels[:, None], batch.meant[:, :, None, None]).float()
         side = self.sam.prompt_encoder.mask_input_size[0]
@@ -211,6 +216,7 @@ class SmallSamPretraining(nn.Module):
                 "focal": (share * focal).sum() / real.sum().clamp(min=1),
                 "dice": (share * dice).sum() / real.sum().clamp(min=1),
                 "iou": functional.mse_loss(predicted, overlap * real[:, None]),
+                **self.places(embeddings, batch.labels),
             }
         rows = len(batch.images)
         return logits, {name: processes.batch_mean(loss, rows) for name, loss in losses.items()}
