@@ -30,18 +30,26 @@ _NAMES = {
 }
 
 
-def write_gguf(path: Path, network: SmallLlm, tokenizer: Tokenizer, *, context: int) -> None:
-    """Write the network in 32-bit floats; equal weights and pieces give equal bytes.
-
-    ``context``: the most tokens that llama.cpp will let it read.
-    """
+def check_packages() -> None:
+    """InputError if what writes a GGUF file, or what then reads it, is not installed."""
     try:
-        import gguf
+        import gguf  # noqa: F401
+        import llama_cpp  # noqa: F401
     except ImportError:
         raise InputError(
             "the small LLM needs the packages gguf and llama-cpp-python, which are not installed; "
             "`make setup EXTRAS=test,lint,llm` installs them, or set cues.backend: rules"
         ) from None
+
+
+def write_gguf(path: Path, network: SmallLlm, tokenizer: Tokenizer, *, context: int) -> None:
+    """Write the network in 32-bit floats; equal weights and pieces give equal bytes.
+
+    ``context``: the most tokens that llama.cpp will let it read.
+    """
+    check_packages()
+    import gguf
+
     width = network.embedding.embedding_dim
     with atomic_path(path) as temporary:
         writer = gguf.GGUFWriter(temporary, "llama")

@@ -17,7 +17,7 @@ from pipeline.cues.agreement import covers
 from pipeline.layout import Layout
 from pipeline.miniature.small_llm import SmallLlm
 from pipeline.miniature.small_llm_corpus import AnswerBatches, Decomposition, decompositions
-from pipeline.miniature.small_llm_export import write_gguf
+from pipeline.miniature.small_llm_export import check_packages, write_gguf
 from pipeline.miniature.small_llm_tokenizer import END, Tokenizer, learn_pieces
 from pipeline.safety import InputError
 from pipeline.steps.decompose import llm_settings
@@ -29,6 +29,7 @@ from pipeline.store import write_json
 def run(config: Config) -> None:
     """Write the model with its tokenizer as GGUF, its curves, and how well it decomposes
     expressions held out, asked through llama.cpp as any other model."""
+    check_packages()  # now, not after minutes of training
     section, layout = config.small_llm, Layout.of(config)
     settings = miniature_settings(config.miniature)
     found = decompositions(settings.scene, seed=settings.seed, scenes=section.scenes)

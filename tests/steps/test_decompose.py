@@ -102,6 +102,16 @@ def taught(folder: Path) -> Config:
     return config
 
 
+@pytest.mark.parametrize("lacking", ["gguf", "llama_cpp"])
+def test_a_lacking_package_is_told_before_the_training(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    monkeypatch.setitem(sys.modules, lacking, None)
+    monkeypatch.setattr(pretrain_llm, "pretrain", lambda *_, **__: pytest.fail("it was trained"))
+    with pytest.raises(InputError, match="EXTRAS=test,lint,llm"):
+        pretrain_llm.run(small(folder))
+
+
 def test_teaching_twice_gives_the_same_bytes(taught: Config, tmp_path: Path) -> None:
     layout = Layout.of(taught)
     files = layout.small_llm_files
