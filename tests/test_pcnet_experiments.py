@@ -209,19 +209,26 @@ def test_the_stages_answer_from_one_training() -> None:
 
 def test_pcnet_meets_tris_at_equal_steps() -> None:
     default = load([ROOT / "config.yaml"])
-    for overlay, tris, pcnet in (
-        ("miniature_pcnet", ["weak", "weak-1", "weak-2"], "pcnet"),
-        ("miniature_pcnet_sam", [f"tris_s-{seed}" for seed in range(3)], "pcnet_s"),
+    for overlay, tris, variants in (
+        ("miniature_pcnet", ["weak", "weak-1", "weak-2"], ["pcnet", "pcnet_without_iad"]),
+        ("miniature_pcnet_sam", [f"tris_s-{seed}" for seed in range(3)], ["pcnet_s"]),
     ):
         config = merged(f"experiments/{overlay}.yaml")
         runs = {name: run_config(config, name) for name in config.runs}
-        assert list(runs) == [*tris, *(f"{pcnet}-{seed}" for seed in range(3))]
-        assert [run.localizer.method for run in runs.values()] == ["tris"] * 3 + ["pcnet"] * 3
-        assert [run.seed for run in runs.values()] == [0, 1, 2] * 2
+        theirs = [f"{variant}-{seed}" for variant in variants for seed in range(3)]
+        assert list(runs) == [*tris, *theirs]
+        methods = [run.localizer.method for run in runs.values()]
+        assert methods == ["tris"] * 3 + ["pcnet"] * len(theirs)
+        assert [run.seed for run in runs.values()] == [0, 1, 2] * (1 + len(variants))
         assert {repr(run.localizer.training) for run in runs.values()} == {
             repr(default.localizer.training)
         }
-        assert runs[f"{pcnet}-0"].pcnet == default.pcnet
+        assert runs[f"{variants[0]}-0"].pcnet == default.pcnet
+        for name in theirs[3:]:
+            found, own = runs[name].pcnet.model_dump(), default.pcnet.model_dump()
+            assert found["loss_weights"].pop("disambiguation") == 0
+            assert own["loss_weights"].pop("disambiguation") > 0
+            assert found == own
     assert config.dataset.folder == default.dataset.folder
     assert config.dataset.name != default.dataset.name
 
