@@ -6,6 +6,7 @@ head are turned in neighbouring pairs there too, so that the matrices go over as
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,14 +33,11 @@ _NAMES = {
 
 def check_packages() -> None:
     """InputError if what writes a GGUF file, or what then reads it, is not installed."""
-    try:
-        import gguf  # noqa: F401
-        import llama_cpp  # noqa: F401
-    except ImportError:
+    if find_spec("gguf") is None or find_spec("llama_cpp") is None:
         raise InputError(
             "the small LLM needs the packages gguf and llama-cpp-python, which are not installed; "
             "`make setup EXTRAS=test,lint,llm` installs them, or set cues.backend: rules"
-        ) from None
+        )
 
 
 def write_gguf(path: Path, network: SmallLlm, tokenizer: Tokenizer, *, context: int) -> None:
