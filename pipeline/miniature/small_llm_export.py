@@ -32,7 +32,7 @@ _NAMES = {
 
 
 def check_packages() -> None:
-    """InputError if what writes a GGUF file, or what then reads it, is not installed."""
+    """InputError if what `write_gguf` needs, or what then reads its file, is not installed."""
     if find_spec("gguf") is None or find_spec("llama_cpp") is None:
         raise InputError(
             "the small LLM needs the packages gguf and llama-cpp-python, which are not installed; "
@@ -45,7 +45,6 @@ def write_gguf(path: Path, network: SmallLlm, tokenizer: Tokenizer, *, context: 
 
     ``context``: the most tokens that llama.cpp will let it read.
     """
-    check_packages()
     import gguf
 
     width = network.embedding.embedding_dim

@@ -35,8 +35,8 @@ class Places(nn.Module):
         the distance of its centre in x plus that in y, in tenths of the image's side.
         """
         side = embeddings.shape[-1] * FINE
-        step = labels.shape[-1] // side
-        owner = labels[:, step // 2 :: step, step // 2 :: step].long()
+        chosen = functional.interpolate(labels[:, None].float(), size=side, mode="nearest-exact")
+        owner = chosen[:, 0].long()
         thing, right, below, *centre = functional.pixel_shuffle(self.read(embeddings), FINE).unbind(
             dim=1
         )

@@ -141,6 +141,20 @@ def test_of_three_masks_the_best_learns_most() -> None:
     assert not moved[~real].any()
 
 
+@pytest.mark.parametrize("name", ["foreground", "edges", "centres"])
+def test_what_places_belong_to_teaches_the_image_encoder(name: str) -> None:
+    network = SmallSamPretraining(new_sam(SHAPE, seed=0), winner=0.8)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    for number in range(2):  # the layer that asks starts at zero, and passes nothing on at first
+        optimiser.zero_grad()
+        network(batches().batch(number, 0, 1))[1][name].backward()
+        optimiser.step()
+    encoder, decoder = network.sam.image_encoder, network.sam.mask_decoder
+    assert all(weight.grad is not None for weight in encoder.parameters())
+    assert all(weight.grad.abs().sum() > 0 for weight in encoder.neck[0].parameters())
+    assert all(weight.grad is None for weight in decoder.parameters())
+
+
 def test_points_of_the_background_teach_their_worthlessness() -> None:
     network = SmallSamPretraining(new_sam(SHAPE, seed=0), winner=0.8)
     none = PromptsPerImage(points=1, background=8, boxes=0, masks=0)

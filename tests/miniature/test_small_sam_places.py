@@ -43,7 +43,6 @@ def test_an_embedding_that_tells_nothing() -> None:
 
 def test_an_embedding_that_tells_all() -> None:
     """Every cell with a channel of its own: the layer can say of each place what is true."""
-    torch.manual_seed(0)
     embedding = torch.eye(16).reshape(1, 16, 4, 4)
     places = Places(16)
     optimiser = torch.optim.Adam(places.parameters(), lr=0.1)
@@ -55,6 +54,12 @@ def test_an_embedding_that_tells_all() -> None:
     assert losses["foreground"] < 0.01
     assert losses["edges"] < 0.02
     assert losses["centres"] < 0.2
+
+
+def test_patches_whose_side_is_no_multiple_of_four() -> None:
+    """36 px in 4 x 4 cells: 16 places of 2.25 px a side."""
+    losses = Places(8)(torch.zeros(1, 8, 4, 4), labels(36))
+    assert losses["centres"].item() == pytest.approx((2 + 2) / 16 / UNIT)
 
 
 def test_a_scene_of_nothing() -> None:
