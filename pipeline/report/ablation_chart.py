@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -41,13 +42,13 @@ def ablation_chart(
             for axes, style in zip(line, names, strict=True):
                 _panel(axes, variants, rung, split, metric, style)
                 axes.set_title(f"{WORDS[rung]}, {metric}\n{style}")
-            beside = [one for one in published if (one.split, one.rung) == (split, rung)]
-            _published(line[0], variants, beside, metric)
+            _published(line[0], variants, published, (split, rung), metric)
         for axes in grid[-1]:
             axes.set_xlabel("%")
-        handles, labels = grid[0][0].get_legend_handles_labels()
-        if handles:
-            figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        found = [line[0].get_legend_handles_labels() for line in grid]
+        tables = {label: handle for pair in found for handle, label in zip(*pair, strict=True)}
+        if tables:
+            figure.legend(tables.values(), tables.keys(), loc="outside lower center", ncols=2)
 
     height = max(1, len(rows)) * (1.2 + 0.26 * len(variants)) + 0.4
     return draw(paint, size=(12, height))
@@ -72,9 +73,16 @@ def _panel(
 
 
 def _published(
-    axes: Axes, variants: Sequence[Variant], published: Sequence[Published], metric: str
+    axes: Axes,
+    variants: Sequence[Variant],
+    published: Sequence[Published],
+    where: tuple[str, str],
+    metric: str,
 ) -> None:
-    for shape, one in zip(MARKS, published, strict=False):
+    """The figures of (split, rung); a table has its mark in all panels."""
+    for shape, one in zip(cycle(MARKS), published, strict=False):
+        if (one.split, one.rung) != where:
+            continue
         known = [(one.figure(v.name, metric), place) for place, v in enumerate(variants)]
         points = [(value, place) for value, place in known if value is not None]
         if points:

@@ -83,7 +83,8 @@ def _panel(axes: Axes, curve: Curve) -> None:
     axes.set_title(curve.title)
     axes.set_xlabel("step")
     if names:
-        axes.legend()
+        # below, where it hides no line
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=3)
 
 
 def training_table(curves: Sequence[Curve]) -> Table:

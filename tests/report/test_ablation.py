@@ -8,6 +8,7 @@ import io
 import os
 import re
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,13 @@ def test_another_rung_has_nothing_published_beside_it() -> None:
     first, *_ = ablation_tables(VARIANTS, [PUBLISHED], split="hard")
     assert first.caption.startswith("Response map") and not first.spans
     assert len(first.rows) == len(VARIANTS)
+
+
+def test_the_legend_names_a_table_of_a_later_rung() -> None:
+    assert PUBLISHED.rung == "segmentor"
+    other = replace(PUBLISHED, table="Another")
+    charts = [ablation_chart(VARIANTS, [one], split="hard") for one in (PUBLISHED, other)]
+    assert charts[0] != charts[1]
 
 
 @pytest.mark.parametrize("published", [[], [PUBLISHED]])
